@@ -1,0 +1,10 @@
+//! spwatch watches Entra ID service-principal sign-ins against per-application policies.
+//!
+//! The flow is one line: log bytes → [`ingest`] → [`sign_in::SignIn`] → [`policy`] → [`verdict`]
+//! → alert → sink. Those stages are pure: no clock, no files, no network; the time is an argument.
+//! The edges (the Functions handler, the command line, the stand-in for the Functions host) do the I/O.
+
+pub mod ingest;
+pub mod policy;
+pub mod sign_in;
+pub mod verdict;

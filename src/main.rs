@@ -1,0 +1,3 @@
+//! The `spwatch` binary: parses arguments, starts telemetry, maps the outcome to an exit code.
+
+fn main() {}

@@ -1,0 +1,105 @@
+//! The one place where an address from a log is normalised.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Reads an address as logged; `None` where it is unknown.
+///
+/// IPv4-mapped IPv6 becomes IPv4; a port, brackets and a zone id are stripped; `""`, `<null>`,
+/// `null`, the unspecified addresses and whatever does not parse are unknown.
+///
+/// ```
+/// # use spwatch::sign_in::parse_address;
+/// assert_eq!(parse_address("::ffff:203.0.113.9"), parse_address("203.0.113.9:443"));
+/// assert_eq!(parse_address("<null>"), None);
+/// assert_eq!(parse_address("[2001:db8::1%eth0]:443"), parse_address("2001:db8::1"));
+/// ```
+pub fn parse_address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return known(address);
+    }
+    known(strip_address_decoration(text)?.parse().ok()?)
+}
+
+/// Strips blanks, brackets, a port and a zone id from an address; `None` where nothing is left.
+pub fn strip_address_decoration(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let bare = if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']')?;
+        let port = after.strip_prefix(':');
+        if !(after.is_empty() || port.is_some_and(is_port)) {
+            return None;
+        }
+        inside
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) if is_port(port) && host.contains('.') => host,
+            _ => text,
+        }
+    };
+    let bare = bare
+        .split_once('%')
+        .map_or(bare, |(address, _zone)| address);
+    (!bare.is_empty()).then_some(bare)
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<u16>().is_ok()
+}
+
+fn known(address: IpAddr) -> Option<IpAddr> {
+    let address = match address {
+        IpAddr::V6(v6) => unmap(v6),
+        v4 @ IpAddr::V4(_) => v4,
+    };
+    (!address.is_unspecified()).then_some(address)
+}
+
+fn unmap(address: Ipv6Addr) -> IpAddr {
+    match address.to_ipv4_mapped() {
+        Some(v4) => IpAddr::V4(v4),
+        None => IpAddr::V6(address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalises() {
+        let table = [
+            ("203.0.113.9", Some("203.0.113.9")),
+            (" 203.0.113.9 ", Some("203.0.113.9")),
+            ("203.0.113.9:50123", Some("203.0.113.9")),
+            ("::ffff:203.0.113.9", Some("203.0.113.9")),
+            ("[::ffff:203.0.113.9]:443", Some("203.0.113.9")),
+            (
+                "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
+                Some("2001:db8:85a3::8a2e:370:7334"),
+            ),
+            ("fe80::1%eth0", Some("fe80::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:443", Some("2001:db8::1")),
+            ("::ffff:0.0.0.0", None),
+            ("", None),
+            ("<null>", None),
+            ("null", None),
+            ("0.0.0.0", None),
+            ("0.0.0.0:80", None),
+            ("::", None),
+            ("::2a02:cf40:add:4002:91f2:a9b2:e09a:6fc6", None),
+            ("10.0.0.1, 10.0.0.2", None),
+            ("010.0.0.1", None),
+            ("[2001:db8::1]x", None),
+            ("[203.0.113.9", None),
+            ("77777777-7777-7777-7777-777777777777", None),
+            ("203.0.113.9:99999", None),
+        ];
+        for (text, expected) in table {
+            let expected: Option<IpAddr> = expected.map(|text| text.parse().unwrap());
+            assert_eq!(parse_address(text), expected, "{text:?}");
+        }
+    }
+}
