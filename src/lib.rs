@@ -4,7 +4,11 @@
 //! → alert → sink. Those stages are pure: no clock, no files, no network; the time is an argument.
 //! The edges (the Functions handler, the command line, the stand-in for the Functions host) do the I/O.
 
+pub mod alert;
+pub mod assess;
+pub mod finding;
 pub mod ingest;
 pub mod policy;
 pub mod sign_in;
+pub mod sink;
 pub mod verdict;

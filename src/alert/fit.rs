@@ -1,0 +1,88 @@
+//! Keeping an alert within what queues and receivers take.
+
+use std::collections::BTreeMap;
+
+use super::Alert;
+
+/// An alert is at most this long as UTF-8 JSON: with its sink's name it fits a storage queue
+/// message (64 KiB after Base64: MicrosoftDocs/azure-docs `articles/storage/queues/`).
+pub const MAX_ALERT_BYTES: usize = 40 * 1024;
+
+const LOG_TEXT_BYTES: usize = 512;
+const POLICY_TEXT_BYTES: usize = 1024;
+const SHORT_TEXT_BYTES: usize = 96;
+const MAX_LABELS: usize = 32;
+const MAX_PERMISSIONS: usize = 200;
+
+/// Text from a log record, bounded, with control characters replaced (a name is attacker-chosen:
+/// it must neither fill the alert nor drive a terminal).
+pub(super) fn log_text(text: &str) -> String {
+    bounded(text, LOG_TEXT_BYTES)
+}
+
+/// Text from the policy, bounded.
+pub(super) fn policy_text(text: &str) -> String {
+    bounded(text, POLICY_TEXT_BYTES)
+}
+
+/// Text for a title, bounded to some words.
+pub(super) fn short_text(text: &str) -> String {
+    bounded(text, SHORT_TEXT_BYTES)
+}
+
+pub(super) fn labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    labels
+        .iter()
+        .take(MAX_LABELS)
+        .map(|(key, value)| (short_text(key), short_text(value)))
+        .collect()
+}
+
+fn bounded(text: &str, limit: usize) -> String {
+    let mut kept = String::with_capacity(text.len().min(limit));
+    for letter in text.chars() {
+        let letter = if letter.is_control() {
+            '\u{fffd}'
+        } else {
+            letter
+        };
+        if kept.len() + letter.len_utf8() > limit {
+            kept.push('…');
+            break;
+        }
+        kept.push(letter);
+    }
+    kept
+}
+
+/// Cuts an alert down to [`MAX_ALERT_BYTES`]: next steps first, then permissions, then the text of
+/// the reasons, then evidence.
+pub(super) fn fit(alert: &mut Alert) {
+    alert.app.permissions.truncate(MAX_PERMISSIONS);
+    if size(alert) <= MAX_ALERT_BYTES {
+        return;
+    }
+    alert.next_steps.clear();
+    if size(alert) <= MAX_ALERT_BYTES {
+        return;
+    }
+    alert.app.permissions.clear();
+    if size(alert) <= MAX_ALERT_BYTES {
+        return;
+    }
+    for reason in &mut alert.reasons {
+        reason.message = short_text(&reason.message);
+    }
+    if size(alert) <= MAX_ALERT_BYTES {
+        return;
+    }
+    // What is left beside the evidence is bounded far below the limit, field by field.
+    let dropped = alert.evidence.len().saturating_sub(1);
+    alert.evidence.truncate(1);
+    alert.evidence_omitted += dropped as u64;
+}
+
+fn size(alert: &Alert) -> usize {
+    // An alert is plain data with string keys: serialising it cannot fail. If it did, cutting is the safe answer.
+    serde_json::to_vec(alert).map_or(usize::MAX, |json| json.len())
+}
