@@ -6,9 +6,13 @@
 
 pub mod alert;
 pub mod assess;
+pub mod config;
 pub mod finding;
+pub mod handler;
 pub mod ingest;
 pub mod policy;
+pub mod sender;
 pub mod sign_in;
 pub mod sink;
+pub mod telemetry;
 pub mod verdict;

@@ -1,0 +1,202 @@
+//! Settings from the environment, read once at an edge through a look-up, so that tests need no environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::SecretRef;
+use crate::sink::Secret;
+
+/// How long the host lets an invocation run where `host.json` does not say (every plan but the
+/// classic Consumption one): Azure/azure-functions-host `src/WebJobs.Script/Config/ScriptJobHostOptionsSetup.cs`.
+const DEFAULT_FUNCTION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Settings of the handler.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen on 127.0.0.1.
+    pub port: u16,
+    /// The policy's root file.
+    pub policy: PathBuf,
+    /// Where state is kept.
+    pub state: PathBuf,
+    /// Whether `SPWATCH_STATE` was missing although we run in Azure.
+    pub state_is_fleeting: bool,
+    /// When an invocation gives up on its own: below the host's `functionTimeout`, at which the
+    /// host would kill the whole process.
+    pub deadline: Duration,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not a TCP port.
+    #[error("{name} is {value:?}, which is no TCP port")]
+    Port {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// Azure storage, which this version does not read.
+    #[error("{name} is an az:// address; this version reads local paths only")]
+    AzurePath {
+        /// The variable.
+        name: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the settings. `port` and `policy` are the command line's, `host_json` the text of the
+    /// function app's host.json where it could be read.
+    ///
+    /// | variable | meaning |
+    /// |---|---|
+    /// | `FUNCTIONS_CUSTOMHANDLER_PORT` | port, given by the host |
+    /// | `FUNCTIONS_APP_ROOT_PATH` | folder of host.json, given by the host; a relative policy path starts there |
+    /// | `SPWATCH_POLICY` | policy file; default `policy.toml` in the app root |
+    /// | `SPWATCH_STATE` | state folder; default `spwatch` under the system's temporary folder |
+    ///
+    /// # Errors
+    /// A port that is none, or a kind of path that this version cannot read.
+    pub fn read(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        port: Option<u16>,
+        policy: Option<PathBuf>,
+        host_json: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        let lookup = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let name = "FUNCTIONS_CUSTOMHANDLER_PORT";
+        let port = match lookup(name) {
+            Some(value) => value.trim().parse().map_err(|_| ConfigError::Port { name, value })?,
+            None => port.unwrap_or(8080),
+        };
+        for name in ["SPWATCH_POLICY", "SPWATCH_STATE"] {
+            if lookup(name).is_some_and(|value| value.starts_with("az://")) {
+                return Err(ConfigError::AzurePath { name });
+            }
+        }
+        let root = app_root(&lookup);
+        let policy = policy.unwrap_or_else(|| lookup("SPWATCH_POLICY").map_or_else(|| "policy.toml".into(), PathBuf::from));
+        let state = lookup("SPWATCH_STATE");
+        let in_azure = lookup("WEBSITE_INSTANCE_ID").is_some() || lookup("WEBSITE_SITE_NAME").is_some();
+        Ok(Self {
+            port,
+            policy: root.join(policy),
+            state_is_fleeting: state.is_none() && in_azure,
+            state: state.map_or_else(|| std::env::temp_dir().join("spwatch"), PathBuf::from),
+            deadline: deadline(host_json),
+        })
+    }
+}
+
+/// The function app's root: where host.json is.
+pub fn app_root(lookup: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    lookup("FUNCTIONS_APP_ROOT_PATH").map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
+/// Nine tenths of `functionTimeout`, so that our answer is there before the host's patience ends.
+fn deadline(host_json: Option<&str>) -> Duration {
+    let timeout = host_json
+        .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
+        .and_then(|json| json.get("functionTimeout")?.as_str().and_then(time_span))
+        .unwrap_or(DEFAULT_FUNCTION_TIMEOUT);
+    timeout * 9 / 10
+}
+
+/// Reads .NET's `[d.]hh:mm:ss`; `-1` (no limit) and anything else is none.
+fn time_span(text: &str) -> Option<Duration> {
+    let (days, clock) = match text.split_once('.') {
+        Some((days, clock)) if clock.contains(':') => (days.parse::<u64>().ok()?, clock),
+        _ => (0, text),
+    };
+    let mut parts = clock.split(':').map(|part| part.parse::<u64>().ok());
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some() || hours > 24 || minutes > 59 || seconds > 59 || days > 365 {
+        return None;
+    }
+    Some(Duration::from_secs(((days * 24 + hours) * 60 + minutes) * 60 + seconds)).filter(|span| !span.is_zero())
+}
+
+/// Why a secret is not there. The text names the variable and never its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set.
+    #[error("the setting {name} is missing")]
+    Missing {
+        /// The variable.
+        name: String,
+    },
+    /// The platform did not replace a Key Vault reference: the variable holds the reference itself.
+    #[error("the setting {name} is a Key Vault reference that did not resolve (does the app's identity have the role Key Vault Secrets User?)")]
+    Unresolved {
+        /// The variable.
+        name: String,
+    },
+}
+
+/// Fetches the value that a policy refers to.
+///
+/// # Errors
+/// It is missing, or an unresolved Key Vault reference.
+pub fn resolve(reference: &SecretRef, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Secret, SecretError> {
+    match reference {
+        SecretRef::Literal(value) => Ok(Secret::new(value.clone())),
+        SecretRef::Env(name) => match lookup(name).filter(|value| !value.trim().is_empty()) {
+            None => Err(SecretError::Missing { name: name.clone() }),
+            Some(value) if value.trim_start().starts_with("@Microsoft.KeyVault(") => {
+                Err(SecretError::Unresolved { name: name.clone() })
+            }
+            Some(value) => Ok(Secret::new(value)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_host_settings() {
+        let lookup = |name: &str| match name {
+            "FUNCTIONS_CUSTOMHANDLER_PORT" => Some("4711".to_owned()),
+            "FUNCTIONS_APP_ROOT_PATH" => Some("/app".to_owned()),
+            _ => None,
+        };
+        let config = Config::read(&lookup, Some(1), None, Some(r#"{"functionTimeout":"00:05:00"}"#)).unwrap();
+        assert_eq!(config.port, 4711);
+        assert_eq!(config.policy, PathBuf::from("/app/policy.toml"));
+        assert_eq!(config.deadline, Duration::from_secs(270));
+        assert!(!config.state_is_fleeting);
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_use() {
+        let port = |name: &str| (name == "FUNCTIONS_CUSTOMHANDLER_PORT").then(|| "x".to_owned());
+        assert!(matches!(Config::read(&port, None, None, None), Err(ConfigError::Port { .. })));
+        let blob = |name: &str| (name == "SPWATCH_STATE").then(|| "az://a/b".to_owned());
+        assert!(matches!(Config::read(&blob, None, None, None), Err(ConfigError::AzurePath { .. })));
+    }
+
+    #[test]
+    fn reads_time_spans() {
+        assert_eq!(time_span("00:10:00"), Some(Duration::from_secs(600)));
+        assert_eq!(time_span("1.00:00:01"), Some(Duration::from_secs(86_401)));
+        for text in ["-1", "", "5", "00:00:00", "a:b:c", "00:61:00"] {
+            assert_eq!(time_span(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_named_and_not_shown() {
+        let lookup = |name: &str| match name {
+            "SET" => Some("https://hook.example/T0P".to_owned()),
+            "VAULT" => Some("@Microsoft.KeyVault(SecretUri=https://v.example/secrets/T0P)".to_owned()),
+            _ => None,
+        };
+        assert_eq!(resolve(&SecretRef::Env("SET".into()), &lookup).unwrap().reveal(), "https://hook.example/T0P");
+        for name in ["VAULT", "NONE"] {
+            let error = resolve(&SecretRef::Env(name.into()), &lookup).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains("T0P"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `POST /SignIns`: a batch of Event Hub events → alerts for the queue, rejects for the blob.
+//!
+//! Pure but for the pace: the clock's reading and the question whether to go on are arguments.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::answer::{Answer, Outputs};
+use super::wire::{self, BatchMetadata, Event};
+use crate::alert::{self, Alert};
+use crate::assess::{Block, Counts, Ledger, Period, Rejected};
+use crate::finding::Finding;
+use crate::ingest::{self, Context, Position};
+use crate::policy::{App, Policy};
+use crate::sign_in::Timestamp;
+use crate::verdict::Severity;
+
+/// What was made of a batch, for the log.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// How many events the batch held.
+    pub events: usize,
+    /// What they held.
+    pub counts: Counts,
+    /// Findings that are listed and not sent.
+    pub recorded: usize,
+    /// Of those, the ones that are too old to be sent.
+    pub too_old: usize,
+    /// Alerts raised.
+    pub alerts: usize,
+    /// The hub's partition.
+    pub partition: Option<String>,
+    /// First and last sequence number.
+    pub sequence: Option<(i64, i64)>,
+    /// How often the host tried the batch before.
+    pub retry_count: Option<i64>,
+    /// Seconds between the newest sign-in of the batch and now.
+    pub lag_seconds: Option<i64>,
+}
+
+/// Judges a batch. `go_on` is asked between events; once it says no, the host is to try again.
+pub fn judge_batch(
+    policy: &Policy,
+    body: Vec<u8>,
+    now: Timestamp,
+    go_on: &dyn Fn() -> bool,
+) -> (Answer, Summary) {
+    let (events, metadata) = match wire::batch(body) {
+        Ok(batch) => batch,
+        Err(error) => return (Answer::BadRequest(error.to_string()), Summary::default()),
+    };
+    let mut summary = Summary::of(&metadata);
+    let mut ledger = Ledger::new();
+    let mut findings = Vec::new();
+    let mut rejected = Vec::new();
+    let mut newest = None;
+    let events = events.iter();
+    summary.events = events.len();
+    for (place, event) in events.into_iter().enumerate() {
+        if !go_on() {
+            return (Answer::Retry("the batch could not be judged before the deadline".to_owned()), summary);
+        }
+        let context = Context {
+            enqueued: metadata.enqueued.get(place).copied().flatten(),
+            ..Context::default()
+        };
+        let mut block = Block::new(policy, Period::default(), true);
+        judge_event(&event, &context, &mut block, &mut newest);
+        let (found, refused) = ledger.absorb(block);
+        findings.extend(found);
+        let sequence = metadata.sequence_numbers.get(place).copied().flatten();
+        rejected.extend(refused.into_iter().map(|reject| RejectedLine::new(reject, &metadata, place, sequence)));
+    }
+    summary.lag_seconds = newest.map(|newest: Timestamp| (now.utc() - newest.utc()).num_seconds());
+    let answer = answer(policy, findings, &rejected, now, &mut summary, ledger.counts());
+    summary.counts = ledger.counts().clone();
+    (answer, summary)
+}
+
+fn judge_event(event: &Event<'_>, context: &Context, block: &mut Block<'_>, newest: &mut Option<Timestamp>) {
+    let bytes: Cow<'_, [u8]> = match event {
+        Event::Json(text) => Cow::Borrowed(text.as_bytes()),
+        Event::Text(text) => match ingest::event_bytes(text) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let item = ingest::Item::Reject(ingest::Reject {
+                    error: error.to_string(),
+                    body: Cow::Borrowed(text.as_bytes()),
+                });
+                block.take(Position { record: 1, line: 1 }, item);
+                return;
+            }
+        },
+    };
+    ingest::read_text(&bytes, context, &mut |position, item| {
+        if let ingest::Item::SignIn(sign_in) = &item {
+            *newest = (*newest).max(Some(sign_in.time));
+        }
+        block.take(position, item);
+    });
+}
+
+fn answer(
+    policy: &Policy,
+    mut findings: Vec<Finding<'_>>,
+    rejected: &[RejectedLine],
+    now: Timestamp,
+    summary: &mut Summary,
+    counts: &Counts,
+) -> Answer {
+    for finding in &mut findings {
+        if finding.due && now.utc() - finding.sign_in.time.utc() > policy.defaults.max_event_age {
+            finding.due = false;
+            summary.too_old += 1;
+        }
+    }
+    summary.recorded = findings.iter().filter(|finding| !finding.due).count();
+    let alerts = alert::raise(policy, &findings, now);
+    summary.alerts = alerts.len();
+    let mut outputs = Outputs::default();
+    for alert in &alerts {
+        match messages(policy, app_of(&findings, alert), alert) {
+            Ok(messages) => outputs.alerts.extend(messages),
+            Err(error) => return Answer::Retry(format!("an alert could not be written: {error}")),
+        }
+    }
+    if !rejected.is_empty() {
+        match ndjson(rejected) {
+            Ok(text) => outputs.rejected = Some(text),
+            Err(error) => return Answer::Retry(format!("a reject could not be written: {error}")),
+        }
+    }
+    let logs = vec![format!(
+        "judged {} sign-ins in {} events: {} allowed, {} outside the policy, {} of unlisted apps; \
+         {} duplicates, {} rejected; {} alerts raised, {} findings recorded",
+        counts.sign_ins,
+        summary.events,
+        counts.allowed,
+        counts.violation,
+        counts.unknown_app,
+        counts.duplicates,
+        counts.rejected,
+        summary.alerts,
+        summary.recorded,
+    )];
+    Answer::Done { outputs, logs }
+}
+
+/// The entry behind an alert: alerts are made of findings, and carry the entry's place.
+fn app_of<'p>(findings: &[Finding<'p>], alert: &Alert) -> Option<&'p App> {
+    let entry = alert.app.entry.as_ref()?;
+    findings
+        .iter()
+        .filter_map(|finding| finding.app)
+        .find(|app| app.line == entry.line && Some(&app.name) == alert.app.name.as_ref())
+}
+
+#[derive(Serialize)]
+struct QueueMessage<'a> {
+    sink: &'a str,
+    alert: &'a Alert,
+}
+
+/// The queue messages of one alert: one for each sink that wants it.
+///
+/// Where the policy names no sink at all there is still one, for the sink with the empty name:
+/// `Deliver` keeps it in `undelivered`, so that no due alert goes nowhere.
+fn messages(policy: &Policy, app: Option<&App>, alert: &Alert) -> Result<Vec<String>, serde_json::Error> {
+    sink_names(policy, app, alert.severity)
+        .into_iter()
+        .map(|sink| serde_json::to_string(&QueueMessage { sink, alert }))
+        .collect()
+}
+
+fn sink_names<'p>(policy: &'p Policy, app: Option<&'p App>, severity: Severity) -> BTreeSet<&'p str> {
+    let notify = app.and_then(|app| app.notify.as_ref()).or(policy.defaults.notify.as_ref());
+    let chosen: BTreeSet<&str> = match notify {
+        Some(names) => names.iter().map(String::as_str).collect(),
+        None => policy.sinks.keys().map(String::as_str).collect(),
+    };
+    if chosen.is_empty() {
+        return BTreeSet::from([""]);
+    }
+    chosen
+        .into_iter()
+        .filter(|name| policy.sinks.get(*name).is_none_or(|sink| severity >= sink.min_severity))
+        .collect()
+}
+
+#[derive(Serialize)]
+struct RejectedLine {
+    source: RejectedSource,
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RejectedSource {
+    partition: Option<String>,
+    sequence_number: Option<i64>,
+    /// Ordinal of the event in its batch, from 1.
+    event: usize,
+    /// Ordinal of the record in its event, from 1.
+    record: u64,
+}
+
+impl RejectedLine {
+    fn new(reject: Rejected, metadata: &BatchMetadata, event: usize, sequence_number: Option<i64>) -> Self {
+        let source = RejectedSource {
+            partition: metadata.partition.clone(),
+            sequence_number,
+            event: event + 1,
+            record: reject.position.record,
+        };
+        let (body, body_base64) = match String::from_utf8(reject.body) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(base64(error.as_bytes()))),
+        };
+        Self { source, error: reject.error, body, body_base64 }
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn ndjson(lines: &[RejectedLine]) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&serde_json::to_string(line)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+impl Summary {
+    fn of(metadata: &BatchMetadata) -> Self {
+        let mut known = metadata.sequence_numbers.iter().flatten().copied();
+        let first = known.next();
+        Self {
+            partition: metadata.partition.clone(),
+            sequence: first.map(|first| (first, known.last().unwrap_or(first))),
+            retry_count: metadata.retry_count,
+            ..Self::default()
+        }
+    }
+}

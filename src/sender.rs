@@ -1,0 +1,241 @@
+//! The one place that sends requests to sinks.
+//!
+//! Redirects are not followed: a receiver's 3xx is a failure in the Standard Webhooks scheme, and
+//! following one would carry an alert to a host that nobody configured.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, StatusCode, Url};
+
+use crate::sink::{Request, Secret};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The Standard Webhooks scheme asks for 15 to 30 s.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What became of a request. No text here holds the address: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver took it (2xx).
+    Delivered,
+    /// It may go better later.
+    Transient {
+        /// Why it did not go.
+        reason: String,
+        /// How long the receiver asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// It will not go better.
+    Permanent {
+        /// Why it did not go.
+        reason: String,
+    },
+}
+
+/// A sender that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("prepare outgoing HTTP")]
+pub struct SenderError(#[from] reqwest::Error);
+
+/// Sends requests, and remembers which receivers asked to wait.
+#[derive(Debug)]
+pub struct Sender {
+    strict: Client,
+    insecure: Client,
+    waiting: Mutex<HashMap<String, Instant>>,
+}
+
+impl Sender {
+    /// A sender with its connection pools.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new() -> Result<Self, SenderError> {
+        let builder = || {
+            Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(TOTAL_TIMEOUT)
+                .user_agent(concat!("spwatch/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            strict: builder().https_only(true).dns_resolver(Arc::new(PublicAddresses)).build()?,
+            insecure: builder().no_proxy().build()?,
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// Posts a request. `insecure` allows plain http and private targets.
+    pub async fn post(&self, url: &Secret, insecure: bool, request: Request) -> Outcome {
+        let Ok(url) = Url::parse(url.reveal().trim()) else {
+            return Outcome::Transient { reason: "its address is no URL".to_owned(), retry_after: None };
+        };
+        if !insecure && let Some(reason) = refusal(&url) {
+            return Outcome::Permanent { reason: reason.to_owned() };
+        }
+        let client = if insecure { &self.insecure } else { &self.strict };
+        let mut post = client.post(url).body(request.body);
+        for (name, value) in request.headers {
+            post = post.header(name, value);
+        }
+        match post.send().await {
+            Ok(response) => outcome(response.status(), retry_after(&response)),
+            Err(error) => Outcome::Transient { reason: describe(&error), retry_after: None },
+        }
+    }
+
+    /// Remembers that a sink's receiver asked to wait.
+    pub fn hold_back(&self, sink: &str, wait: Duration) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.insert(sink.to_owned(), Instant::now() + wait);
+    }
+
+    /// How long a sink's receiver still asks to wait.
+    pub fn held_back(&self, sink: &str) -> Option<Duration> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = waiting.get(sink)?.checked_duration_since(Instant::now());
+        if left.is_none() {
+            waiting.remove(sink);
+        }
+        left
+    }
+}
+
+fn outcome(status: StatusCode, retry_after: Option<Duration>) -> Outcome {
+    if status.is_success() {
+        return Outcome::Delivered;
+    }
+    let reason = format!("the receiver answered {status}");
+    match status.as_u16() {
+        408 | 425 | 429 | 500..=599 => Outcome::Transient { reason, retry_after },
+        300..=399 => Outcome::Permanent { reason: format!("{reason}; redirects are not followed") },
+        410 => Outcome::Permanent { reason: format!("{reason}: it is gone for good, take the sink out of the policy") },
+        _ => Outcome::Permanent { reason },
+    }
+}
+
+/// `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3).
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let value = response.headers().get("retry-after")?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+    (date.to_utc() - chrono::Utc::now()).to_std().ok()
+}
+
+fn describe(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "the receiver did not answer in time"
+    } else if error.is_connect() {
+        "the receiver could not be reached"
+    } else {
+        "the request failed"
+    };
+    what.to_owned()
+}
+
+/// Why an address is refused where the sink does not say `insecure = true`.
+fn refusal(url: &Url) -> Option<&'static str> {
+    if url.scheme() != "https" {
+        return Some("its address is not https (a local test says `insecure = true`)");
+    }
+    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+    let private = match host.parse::<IpAddr>() {
+        Ok(address) => !is_public(address),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    };
+    private.then_some("its address is a private or loopback one (a local test says `insecure = true`)")
+}
+
+/// Whether an address is outside the private, loopback, link-local and other special ranges
+/// (IANA IPv4 and IPv6 Special-Purpose Address Registries).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+                || v4.is_multicast()
+                || first == 0
+                || (first == 100 && (64..128).contains(&second)))
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_public(IpAddr::V4(v4)),
+            None => {
+                let [first, ..] = v6.segments();
+                !(v6.is_loopback()
+                    || v6.is_unspecified()
+                    || v6.is_multicast()
+                    || first & 0xfe00 == 0xfc00
+                    || first & 0xffc0 == 0xfe80)
+            }
+        },
+    }
+}
+
+/// Resolves names to public addresses only, so that a name cannot lead where an address may not.
+#[derive(Debug)]
+struct PublicAddresses;
+
+impl Resolve for PublicAddresses {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err("no public address".into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorts_statuses() {
+        let transient = |code| matches!(outcome(StatusCode::from_u16(code).unwrap(), None), Outcome::Transient { .. });
+        let permanent = |code| matches!(outcome(StatusCode::from_u16(code).unwrap(), None), Outcome::Permanent { .. });
+        for code in [200, 201, 202, 204, 299] {
+            assert_eq!(outcome(StatusCode::from_u16(code).unwrap(), None), Outcome::Delivered);
+        }
+        for code in [408, 425, 429, 500, 502, 503, 504, 599] {
+            assert!(transient(code), "{code}");
+        }
+        for code in [301, 302, 307, 308, 400, 401, 403, 404, 410, 413, 422] {
+            assert!(permanent(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn refuses_private_targets() {
+        let refused = |url: &str| refusal(&Url::parse(url).unwrap()).is_some();
+        for url in [
+            "http://hook.example/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://169.254.169.254/metadata",
+            "https://10.1.2.3/",
+            "https://[fe80::1]/",
+            "https://[fd00::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://100.64.0.1/",
+            "https://localhost/",
+        ] {
+            assert!(refused(url), "{url}");
+        }
+        for url in ["https://hook.example/", "https://203.0.113.9/", "https://[2001:db8::1]/"] {
+            assert!(!refused(url), "{url}");
+        }
+    }
+}
