@@ -1,20 +1,84 @@
 //! `policy.toml` → compiled policy; (sign-in, compiled policy) → judgement with reasons. Pure.
+//!
+//! Reading is in three steps: TOML's spanned tree is walked into a document, which keeps where every
+//! value stands; the document is compiled into a [`Policy`], which cannot be invalid; whatever is
+//! wrong on the way is collected, all of it, as [`Diagnostics`].
+//!
+//! ```
+//! use spwatch::policy::{Source, compile};
+//! let source = Source {
+//!     name: "policy.toml".into(),
+//!     text: "version = 1\n[[app]]\nname = \"a\"\napp_id = \"?\"\nallow.ips = [\"192.0.2.0/24\"]\n".into(),
+//! };
+//! let compilation = compile(&[source], None, &[]);
+//! assert!(compilation.policy.is_none());
+//! let first = compilation.diagnostics.iter().next().unwrap();
+//! assert_eq!((first.line, first.column, first.code.as_str()), (4, 10, "invalid-guid"));
+//! ```
+
+mod checks;
+mod choose;
+mod collect;
+mod compile;
+mod country;
+mod diagnostic;
+mod document;
+mod entry;
+mod evaluate;
+mod explain;
+mod include;
+mod network;
+mod place;
+mod render;
+mod secret;
+mod sets;
+mod source;
+mod suggest;
+mod suite;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::sign_in::SignIn;
-use crate::verdict::{Reason, ReasonSet, Severity, Verdict};
+pub use checks::{Check, Status};
+pub use compile::compile;
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
+pub use include::{Include, MissingInclude, includes};
+pub use suite::CaseResult;
+
+use crate::verdict::{ReasonSet, Severity, Verdict};
 
 /// One policy file: the name it is shown by, and its text.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Source {
     /// Path as given by the user; shown in diagnostics, findings and alerts.
     pub name: String,
     /// The whole text.
     pub text: String,
+}
+
+/// The name and the length: the text may hold a secret that does not belong there.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("bytes", &self.text.len())
+            .finish()
+    }
+}
+
+/// What came of compiling a policy.
+#[derive(Debug)]
+pub struct Compilation {
+    /// The policy, unless there is an error.
+    pub policy: Option<Policy>,
+    /// Everything that is to be said of it, errors and warnings.
+    pub diagnostics: Diagnostics,
 }
 
 /// What becomes of a finding.
@@ -147,7 +211,7 @@ pub struct Sink {
     pub name: String,
     /// Kind of destination.
     pub kind: SinkType,
-    /// Where to post.
+    /// Where to post; an empty literal where a type other than `webhook` was given none.
     pub url: SecretRef,
     /// Signing secret.
     pub secret: Option<SecretRef>,
@@ -157,6 +221,8 @@ pub struct Sink {
     pub min_severity: Severity,
     /// Plain http and private targets allowed.
     pub insecure: bool,
+    /// Further keys of the types other than `webhook`: `token`, `routing_key`, `workspace` and so on.
+    pub settings: BTreeMap<String, SecretRef>,
 }
 
 /// A policy that has no errors, ready to judge.
@@ -168,8 +234,14 @@ pub struct Policy {
     pub apps: Vec<App>,
     /// `[sinks]`, by name.
     pub sinks: BTreeMap<String, Sink>,
-    /// SHA-256 of the sources, hex.
+    /// SHA-256 of the sources' names and texts, hex.
     pub hash: String,
+    tenants: Option<Vec<Uuid>>,
+    /// INVARIANT: as many as `apps`, in the same order.
+    entries: Vec<entry::Entry>,
+    chooser: choose::Chooser,
+    cases: Vec<(document::Case, usize)>,
+    files: Vec<Arc<str>>,
 }
 
 /// What the policy says of one sign-in; made without allocation.
@@ -195,19 +267,31 @@ impl Judgement<'_> {
 }
 
 impl Policy {
-    /// Judges one sign-in.
-    pub fn judge(&self, _sign_in: &SignIn<'_>) -> Judgement<'_> {
-        Judgement {
-            app: None,
-            verdict: Verdict::Allowed,
-            reasons: ReasonSet::EMPTY,
-            action: Action::Ignore,
-            severity: self.defaults.severity,
-        }
+    /// How many entries there are.
+    pub fn entry_count(&self) -> usize {
+        self.entries.len()
     }
 
-    /// The reasons of a judgement, with their sentences.
-    pub fn reasons(&self, _sign_in: &SignIn<'_>, _judgement: &Judgement<'_>) -> Vec<Reason> {
-        Vec::new()
+    /// How many `[[test]]` cases there are.
+    pub fn test_count(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// How many allowed address ranges the entries have, merged; a set counts once for each entry
+    /// that names it.
+    pub fn range_count(&self) -> usize {
+        let rules = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.allow_ips.as_ref());
+        rules
+            .flat_map(|allow| allow.rule.parts())
+            .map(network::RangeSet::merged)
+            .sum()
+    }
+
+    /// The names of the policy's files, the root first.
+    pub fn files(&self) -> &[Arc<str>] {
+        &self.files
     }
 }

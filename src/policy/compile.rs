@@ -1,0 +1,513 @@
+//! The document → a policy that cannot be invalid: sets resolved, names checked, entries ranked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use sha2::{Digest, Sha256};
+
+use super::choose::Chooser;
+use super::collect::Collector;
+use super::diagnostic::Code;
+use super::document::{AppDocument, Document, ExceptionDocument, SinkDocument};
+use super::entry::{
+    AddressRule, At, CompiledResource, Credential, Entry, Exception, Line, PlaceRule, Selectors,
+    day_after, lower_name,
+};
+use super::network::WrittenRange;
+use super::place::Place;
+use super::render::file_and_line;
+use super::sets::{List, Member, Named, Sets};
+use super::source::{Located, Spot};
+use super::suggest::{nearest, quoted};
+use super::{App, Compilation, MissingInclude, Policy, Source};
+use crate::sign_in::Timestamp;
+
+/// As many addresses are kept for "the app's usual addresses".
+const USUAL: usize = 32;
+
+/// Compiles the policy's files, the root first. The policy is there unless there is an error.
+///
+/// `now` tells what is over already, which is only warned of; without it nothing is.
+/// `missing_includes` are the includes that brought no file, as errors at their place.
+pub fn compile(
+    sources: &[Source],
+    now: Option<Timestamp>,
+    missing_includes: &[MissingInclude],
+) -> Compilation {
+    let mut collector = Collector::new(sources);
+    collector.incomplete = !missing_includes.is_empty();
+    let mut document = Document::read(sources, &mut collector);
+    for missing in missing_includes {
+        let message = format!("{}: {}", quoted(&missing.include.pattern), missing.problem);
+        collector
+            .report(Code::IncludeFailed, missing.include.spot, message)
+            .help("patterns are relative to the folder of the root file");
+    }
+    if sources.is_empty() {
+        collector.report(
+            Code::MissingKey,
+            Spot::new(0, 0..0),
+            "there is no policy file",
+        );
+    }
+    let ranges = std::mem::take(&mut document.ranges);
+    let places = std::mem::take(&mut document.places);
+    let mut compiler = Compiler {
+        ranges: Sets::resolve(&ranges, &mut collector),
+        places: Sets::resolve(&places, &mut collector),
+        named_ranges: &ranges,
+        files: sources
+            .iter()
+            .map(|source| source.name.as_str().into())
+            .collect(),
+        collector: &mut collector,
+        now,
+    };
+    let notify = compiler.notify(document.default_notify.take(), &document.sinks);
+    document.defaults.notify = notify;
+    compiler.check_duplicates(&document.apps);
+    let mut apps = Vec::with_capacity(document.apps.len());
+    let mut entries = Vec::with_capacity(document.apps.len());
+    for app in document.apps {
+        let (app, entry) = compiler.app(app, &document.sinks);
+        apps.push(app);
+        entries.push(entry);
+    }
+    compiler.ranges.report_unused(compiler.collector);
+    compiler.places.report_unused(compiler.collector);
+    if let Some(tenants) = &document.tenants
+        && tenants.value.is_empty()
+    {
+        let message = "an empty list of tenants makes every sign-in a finding";
+        compiler
+            .collector
+            .report(Code::AllowsNothing, tenants.spot, message)
+            .help("leave `tenants` out to accept every tenant");
+    }
+    let files = compiler.files;
+    let chooser = Chooser::build(&entries);
+    if chooser.is_none() {
+        let message = "the parts of names in `match.name_contains` are too many";
+        collector.report(Code::InvalidNumber, Spot::new(0, 0..0), message);
+    }
+    let refused = collector.has_errors();
+    let policy = chooser.filter(|_| !refused).map(|chooser| Policy {
+        defaults: document.defaults,
+        apps,
+        sinks: document
+            .sinks
+            .into_iter()
+            .map(|(name, sink)| (name, sink.sink))
+            .collect(),
+        hash: hash(sources),
+        tenants: document.tenants.map(|tenants| tenants.value),
+        entries,
+        chooser,
+        cases: document
+            .cases
+            .into_iter()
+            .map(|case| {
+                let line = collector.line(case.spot);
+                (case, line)
+            })
+            .collect(),
+        files,
+    });
+    Compilation {
+        policy,
+        diagnostics: collector.finish(),
+    }
+}
+
+/// SHA-256 over names and texts, each preceded by its length, so that moving a line from one file
+/// to the next changes it.
+fn hash(sources: &[Source]) -> String {
+    use std::fmt::Write as _;
+
+    let mut hasher = Sha256::new();
+    for text in sources
+        .iter()
+        .flat_map(|source| [&source.name, &source.text])
+    {
+        hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        // Writing into a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+struct Compiler<'c, 'n> {
+    ranges: Sets<'n, WrittenRange>,
+    places: Sets<'n, Place>,
+    named_ranges: &'n BTreeMap<String, Named<WrittenRange>>,
+    files: Vec<Arc<str>>,
+    collector: &'c mut Collector,
+    now: Option<Timestamp>,
+}
+
+impl Compiler<'_, '_> {
+    fn line(&self, spot: Spot) -> Line {
+        Line {
+            file: spot.file,
+            line: self.collector.line(spot),
+        }
+    }
+
+    /// Checks the names of sinks.
+    fn notify(
+        &mut self,
+        notify: Option<Vec<Located<String>>>,
+        sinks: &BTreeMap<String, SinkDocument>,
+    ) -> Option<Vec<String>> {
+        let notify = notify?;
+        for name in &notify {
+            if sinks.contains_key(&name.value) {
+                continue;
+            }
+            if name.value.contains("://") {
+                // The address of a webhook is its key.
+                self.collector.hide(name.spot);
+                self.collector
+                    .report(
+                        Code::UnknownSink,
+                        name.spot,
+                        "`notify` takes names of sinks, not addresses",
+                    )
+                    .help("declare the address as [sinks.NAME] and write NAME here");
+                continue;
+            }
+            let message = format!("there is no sink {}", quoted(&name.value));
+            let help = match nearest(&name.value, sinks.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("declare it as [sinks.{}]", name.value.escape_debug()),
+            };
+            self.collector
+                .report(Code::UnknownSink, name.spot, message)
+                .help(help);
+        }
+        Some(notify.into_iter().map(|name| name.value).collect())
+    }
+
+    fn check_duplicates(&mut self, apps: &[AppDocument]) {
+        let mut names: FxHashMap<&str, Spot> = FxHashMap::default();
+        let mut seen: FxHashMap<Selectors, Spot> = FxHashMap::default();
+        for app in apps {
+            if let Some(name) = &app.name {
+                if let Some(first) = names.get(name.value.as_str()) {
+                    let place = file_and_line(&self.collector.texts, *first);
+                    let message =
+                        format!("an app named {} is already in {place}", quoted(&name.value));
+                    self.collector
+                        .report(Code::Duplicate, name.spot, message)
+                        .label(*first, "first named here");
+                } else {
+                    names.insert(&name.value, name.spot);
+                }
+            }
+            let by = app
+                .service_principal_id
+                .as_ref()
+                .map(|id| id.spot)
+                .or(app.app_id.as_ref().map(|id| id.spot))
+                .or(app.match_name.as_ref().map(|name| name.spot))
+                .or(app.match_contains.as_ref().map(|part| part.spot));
+            let Some(spot) = by else { continue };
+            let selectors = selectors(app);
+            if let Some(first) = seen.get(&selectors) {
+                let place = file_and_line(&self.collector.texts, *first);
+                let message = format!("the app in {place} has the same selectors");
+                self.collector
+                    .report(Code::DuplicateSelector, spot, message)
+                    .label(*first, "first selected here")
+                    .help("merge the two entries, or add a selector to one of them");
+            } else {
+                seen.insert(selectors, spot);
+            }
+        }
+    }
+
+    fn ranges(&mut self, list: Option<&List<WrittenRange>>) -> Option<At<AddressRule>> {
+        let list = list?;
+        Some(At {
+            rule: self.ranges.rule(list, self.collector),
+            line: self.line(list.spot),
+        })
+    }
+
+    fn places(&mut self, list: Option<&List<Place>>) -> Option<At<PlaceRule>> {
+        let list = list?;
+        Some(At {
+            rule: self.places.rule(list, self.collector),
+            line: self.line(list.spot),
+        })
+    }
+
+    fn app(&mut self, app: AppDocument, sinks: &BTreeMap<String, SinkDocument>) -> (App, Entry) {
+        let line = self.line(app.spot);
+        let mut entry = Entry {
+            selectors: selectors(&app),
+            line,
+            allow_ips: self.ranges(app.allow_ips.as_ref()),
+            allow_places: self.places(app.allow_places.as_ref()),
+            deny_ips: self.ranges(app.deny_ips.as_ref()),
+            deny_places: self.places(app.deny_places.as_ref()),
+            allow_resources: None,
+            allow_types: None,
+            credentials: Vec::new(),
+            exceptions: Vec::new(),
+        };
+        self.warn_of_app(&app, &entry);
+        entry.credentials = self.credentials(&app);
+        for exception in &app.exceptions {
+            entry.exceptions.extend(self.exception(exception, &entry));
+        }
+        entry.allow_resources = app.allow_resources.map(|list| At {
+            line: self.line(list.spot),
+            rule: list.value.into_iter().map(CompiledResource::new).collect(),
+        });
+        entry.allow_types = app.allow_types.map(|list| At {
+            line: self.line(list.spot),
+            rule: list.value,
+        });
+        let usual_addresses = self.usual_addresses(app.allow_ips.as_ref());
+        let notify = self.notify(app.notify, sinks);
+        let file = self.files.get(line.file).cloned();
+        let app = App {
+            name: app.name.map(|name| name.value).unwrap_or_default(),
+            app_id: app.app_id.map(|id| id.value),
+            service_principal_id: app.service_principal_id.map(|id| id.value),
+            owner: app.owner,
+            purpose: app.purpose,
+            permissions: app.permissions,
+            secret: app.secret,
+            runbook: app.runbook,
+            labels: app.labels,
+            severity: app.severity,
+            notify,
+            file: file.unwrap_or_default(),
+            line: line.line,
+            usual_addresses,
+        };
+        (app, entry)
+    }
+
+    fn credentials(&mut self, app: &AppDocument) -> Vec<Credential> {
+        let mut credentials = Vec::new();
+        let mut seen: FxHashMap<uuid::Uuid, Spot> = FxHashMap::default();
+        for credential in &app.credentials {
+            let ips = self.ranges(credential.allow_ips.as_ref());
+            self.warn_of_nothing(credential.allow_ips.as_ref(), "allow.ips");
+            let expires = credential.expires.as_ref();
+            let expired_from = expires.and_then(|day| day_after(day.value));
+            if let (Some(expires), Some(now), Some(from)) = (expires, self.now, expired_from)
+                && now >= from
+            {
+                let message = format!("the credential was valid through {}", expires.value);
+                self.collector
+                    .report(Code::CredentialExpired, expires.spot, message)
+                    .help("remove it here and in Entra ID, or correct the date");
+            }
+            let Some(key_id) = &credential.key_id else {
+                continue;
+            };
+            if let Some(first) = seen.insert(key_id.value, key_id.spot) {
+                let place = file_and_line(&self.collector.texts, first);
+                let message = format!("the credential is already in {place}");
+                self.collector
+                    .report(Code::Duplicate, key_id.spot, message)
+                    .label(first, "first listed here");
+            }
+            credentials.push(Credential {
+                key_id: key_id.value,
+                ips,
+                expires: expires.map(|day| day.value),
+                expired_from,
+                line: self.line(credential.spot),
+            });
+        }
+        credentials
+    }
+
+    fn exception(&mut self, exception: &ExceptionDocument, entry: &Entry) -> Option<Exception> {
+        let ips = self.ranges(exception.allow_ips.as_ref());
+        let places = self.places(exception.allow_places.as_ref());
+        if let (Some(list), Some(ips)) = (&exception.allow_ips, &ips) {
+            let shadow = shadow(entry.allow_ips.as_ref(), &ips.rule, AddressRule::covers);
+            self.warn_of_shadow(shadow, list.spot, "ips");
+        }
+        if let (Some(list), Some(places)) = (&exception.allow_places, &places) {
+            let shadow = shadow(entry.allow_places.as_ref(), &places.rule, PlaceRule::covers);
+            self.warn_of_shadow(shadow, list.spot, "places");
+        }
+        let until = exception.until.as_ref()?;
+        if self.now.is_some_and(|now| until.value <= now) {
+            let message = format!("the exception ended at {}", until.value);
+            self.collector
+                .report(Code::ExceptionExpired, until.spot, message)
+                .help("remove it");
+        }
+        Some(Exception {
+            until: until.value,
+            ips: ips.map(|ips| ips.rule),
+            places: places.map(|places| places.rule),
+            reason: exception.reason.clone().unwrap_or_default(),
+            line: self.line(exception.spot),
+        })
+    }
+
+    fn warn_of_shadow(&mut self, shadow: Shadow, spot: Spot, dimension: &str) {
+        let (message, help) = match shadow {
+            Shadow::None => return,
+            Shadow::NoList => (
+                format!("the exception has no effect: the app has no `allow.{dimension}`"),
+                "an exception adds to a list that is there; it creates none".to_owned(),
+            ),
+            Shadow::Covered => (
+                format!("the app's `allow.{dimension}` covers the exception already"),
+                "remove it".to_owned(),
+            ),
+        };
+        self.collector
+            .report(Code::ExceptionShadowed, spot, message)
+            .help(help);
+    }
+
+    fn warn_of_nothing<T>(&mut self, list: Option<&List<T>>, key: &str) {
+        if let Some(list) = list
+            && list.value.is_empty()
+        {
+            self.report_nothing(list.spot, key);
+        }
+    }
+
+    fn report_nothing(&mut self, spot: Spot, key: &str) {
+        let message = format!("`{key} = []` allows nothing");
+        self.collector
+            .report(Code::AllowsNothing, spot, message)
+            .help("leave it out to allow everything");
+    }
+
+    fn warn_of_app(&mut self, app: &AppDocument, entry: &Entry) {
+        if !app.restricted {
+            self.collector
+                .report(
+                    Code::NoAllow,
+                    app.spot,
+                    "the app has no `allow`: every sign-in of it is accepted",
+                )
+                .help("add allow.ips or allow.places");
+        }
+        let selectors = &entry.selectors;
+        let by_name = app.match_name.as_ref().or(app.match_contains.as_ref());
+        if let Some(name) = by_name
+            && selectors.service_principal_id.is_none()
+            && selectors.app_id.is_none()
+        {
+            self.collector
+                .report(
+                    Code::NameOnly,
+                    name.spot,
+                    "the app is found by its display name alone, which can be forged and renamed",
+                )
+                .help("add app_id = \"…\"");
+        }
+        self.warn_of_nothing(app.allow_ips.as_ref(), "allow.ips");
+        self.warn_of_nothing(app.allow_places.as_ref(), "allow.places");
+        if let Some(list) = &app.allow_resources
+            && list.value.is_empty()
+        {
+            self.report_nothing(list.spot, "allow.resources");
+        }
+        if let Some(list) = &app.allow_types
+            && list.value.is_empty()
+        {
+            self.report_nothing(list.spot, "allow.credential_types");
+        }
+        let ips = match (&entry.allow_ips, &entry.deny_ips) {
+            (Some(allow), Some(deny)) if allow.rule.written() > 0 => deny.rule.covers(&allow.rule),
+            _ => false,
+        };
+        let places = match (&entry.allow_places, &entry.deny_places) {
+            (Some(allow), Some(deny)) if allow.rule.count() > 0 => deny.rule.covers(&allow.rule),
+            _ => false,
+        };
+        for (covered, list, key) in [
+            (ips, app.deny_ips.as_ref().map(|list| list.spot), "ips"),
+            (
+                places,
+                app.deny_places.as_ref().map(|list| list.spot),
+                "places",
+            ),
+        ] {
+            if let Some(spot) = list.filter(|_| covered) {
+                let message = format!("`deny.{key}` covers all that `allow.{key}` allows");
+                self.collector
+                    .report(Code::DenyCoversAllow, spot, message)
+                    .help("deny beats allow: no sign-in of the app can be allowed");
+            }
+        }
+    }
+
+    /// The first ranges of a list as written, sets expanded.
+    fn usual_addresses(&self, list: Option<&List<WrittenRange>>) -> Vec<String> {
+        let mut addresses = Vec::new();
+        let Some(list) = list else {
+            return addresses;
+        };
+        // Breadth first over the sets, each once: sets may refer to one another at any depth.
+        let mut waiting = std::collections::VecDeque::from([list.value.as_slice()]);
+        let mut seen = rustc_hash::FxHashSet::default();
+        while let Some(members) = waiting.pop_front() {
+            for member in members {
+                if addresses.len() == USUAL {
+                    return addresses;
+                }
+                match &member.value {
+                    Member::Value(range) => addresses.push(range.text.to_string()),
+                    Member::Set(name) => {
+                        let set = self.named_ranges.get(name.as_str());
+                        if let Some(members) = set.and_then(|set| set.members.as_deref())
+                            && seen.insert(name.as_str())
+                        {
+                            waiting.push_back(members);
+                        }
+                    }
+                }
+            }
+        }
+        addresses
+    }
+}
+
+/// Why an exception adds nothing.
+enum Shadow {
+    None,
+    NoList,
+    Covered,
+}
+
+fn shadow<S>(allow: Option<&At<S>>, exception: &S, covers: fn(&S, &S) -> bool) -> Shadow {
+    match allow {
+        None => Shadow::NoList,
+        Some(allow) if covers(&allow.rule, exception) => Shadow::Covered,
+        Some(_) => Shadow::None,
+    }
+}
+
+fn selectors(app: &AppDocument) -> Selectors {
+    let lower = |name: &Option<Located<String>>| {
+        name.as_ref()
+            .map(|name| lower_name(&name.value).into_boxed_str())
+    };
+    Selectors {
+        service_principal_id: app.service_principal_id.as_ref().map(|id| id.value),
+        app_id: app.app_id.as_ref().map(|id| id.value),
+        name: lower(&app.match_name),
+        contains: lower(&app.match_contains),
+    }
+}

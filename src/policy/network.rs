@@ -1,0 +1,497 @@
+//! Address ranges: how they are written, and sorted, merged sets of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::suggest::quoted;
+
+/// The addresses from one to another, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Block {
+    V4(u32, u32),
+    V6(u128, u128),
+}
+
+/// A range and how the policy writes it.
+#[derive(Debug, Clone)]
+pub(super) struct WrittenRange {
+    pub(super) block: Block,
+    pub(super) text: Arc<str>,
+}
+
+/// What [`parse_range`] read.
+#[derive(Debug, PartialEq)]
+pub(super) struct ParsedRange {
+    pub(super) block: Block,
+    /// The network that is meant, where bits are set to the right of the prefix.
+    pub(super) meant: Option<String>,
+}
+
+/// Why a text is no range: the message, and the help.
+#[derive(Debug, PartialEq)]
+pub(super) struct RangeFault(pub(super) String, pub(super) String);
+
+const FORMS: &str =
+    "write an address (203.0.113.9), a CIDR (203.0.113.0/24) or a range (203.0.113.1-203.0.113.9)";
+
+/// Reads an address, a CIDR or `a-b`. IPv4-mapped IPv6 becomes IPv4, as it does in sign-ins.
+pub(super) fn parse_range(text: &str) -> Result<ParsedRange, RangeFault> {
+    let fault =
+        |what: &str, help: &str| RangeFault(format!("{} {what}", quoted(text)), help.into());
+    let text = text.trim();
+    if let Some((address, prefix)) = text.split_once('/') {
+        return parse_cidr(address, prefix).map_err(|(what, help)| fault(&what, &help));
+    }
+    if let Some((low, high)) = text.split_once('-')
+        && let (Ok(low), Ok(high)) = (low.trim().parse(), high.trim().parse::<IpAddr>())
+    {
+        let block = match (normal(low), normal(high)) {
+            (IpAddr::V4(low), IpAddr::V4(high)) => Block::V4(low.into(), high.into()),
+            (IpAddr::V6(low), IpAddr::V6(high)) => Block::V6(low.into(), high.into()),
+            _ => {
+                return Err(fault(
+                    "mixes IPv4 and IPv6",
+                    "give each family its own range",
+                ));
+            }
+        };
+        let reversed = match block {
+            Block::V4(low, high) => low > high,
+            Block::V6(low, high) => low > high,
+        };
+        if reversed {
+            let help = format!("write {high}-{low}");
+            return Err(fault("runs backwards", &help));
+        }
+        return Ok(ParsedRange { block, meant: None });
+    }
+    let block = match text.parse().map(normal) {
+        Ok(IpAddr::V4(address)) => Block::V4(address.into(), address.into()),
+        Ok(IpAddr::V6(address)) => Block::V6(address.into(), address.into()),
+        Err(_) => return Err(fault("is no address or range of addresses", FORMS)),
+    };
+    Ok(ParsedRange { block, meant: None })
+}
+
+fn normal(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+fn parse_cidr(address: &str, prefix: &str) -> Result<ParsedRange, (String, String)> {
+    let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let (Ok(address), true) = (address.parse::<IpAddr>(), digits) else {
+        return Err(("is no CIDR".into(), FORMS.into()));
+    };
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix.parse::<u8>() {
+        Ok(prefix) if prefix <= longest => prefix,
+        _ => {
+            return Err((format!("has a prefix longer than /{longest}"), FORMS.into()));
+        }
+    };
+    let (address, prefix) = match (address, normal(address)) {
+        (IpAddr::V6(_), IpAddr::V4(v4)) => {
+            let Some(prefix) = prefix.checked_sub(96) else {
+                return Err((
+                    "is IPv4 written as IPv6, with a prefix that reaches beyond IPv4".into(),
+                    "write the IPv4 network itself".into(),
+                ));
+            };
+            (IpAddr::V4(v4), prefix)
+        }
+        (address, _) => (address, prefix),
+    };
+    let (block, network) = match address {
+        IpAddr::V4(v4) => {
+            let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let low = u32::from(v4) & !hosts;
+            (Block::V4(low, low | hosts), IpAddr::V4(Ipv4Addr::from(low)))
+        }
+        IpAddr::V6(v6) => {
+            let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let low = u128::from(v6) & !hosts;
+            (Block::V6(low, low | hosts), IpAddr::V6(Ipv6Addr::from(low)))
+        }
+    };
+    Ok(ParsedRange {
+        block,
+        meant: (network != address).then(|| format!("{network}/{prefix}")),
+    })
+}
+
+impl Block {
+    /// Wider than /8, or /16 of IPv6: no use as a restriction.
+    pub(super) fn is_wide(self) -> bool {
+        match self {
+            Self::V4(low, high) => high - low > u32::MAX >> 8,
+            Self::V6(low, high) => high - low > u128::MAX >> 16,
+        }
+    }
+}
+
+/// An unsigned number that stands for an address.
+trait Address: Copy + Ord {
+    fn next(self) -> Option<Self>;
+    fn distance(self, other: Self) -> u128;
+}
+
+impl Address for u32 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+    fn distance(self, other: Self) -> u128 {
+        self.abs_diff(other).into()
+    }
+}
+
+impl Address for u128 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+    fn distance(self, other: Self) -> u128 {
+        self.abs_diff(other)
+    }
+}
+
+/// The ranges of one family. INVARIANT: the three vectors are equally long; ranges are sorted and
+/// neither overlap nor touch.
+#[derive(Debug, Clone, Default)]
+struct Track<N> {
+    lows: Vec<N>,
+    highs: Vec<N>,
+    /// How the policy writes the range at the lower and at the upper end.
+    ends: Vec<(Arc<str>, Arc<str>)>,
+    /// Different ranges before merging.
+    written: usize,
+}
+
+impl<N: Address> Track<N> {
+    fn build(mut ranges: Vec<(N, N, Arc<str>)>) -> Self {
+        ranges.sort_unstable_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
+        ranges.dedup_by(|a, b| (a.0, a.1) == (b.0, b.1));
+        let mut track = Self {
+            lows: Vec::with_capacity(ranges.len()),
+            highs: Vec::with_capacity(ranges.len()),
+            ends: Vec::with_capacity(ranges.len()),
+            written: ranges.len(),
+        };
+        for (low, high, text) in ranges {
+            match (track.highs.last_mut(), track.ends.last_mut()) {
+                (Some(last), Some(ends)) if last.next().is_none_or(|next| low <= next) => {
+                    if high >= *last {
+                        *last = high;
+                        ends.1 = text;
+                    }
+                }
+                _ => {
+                    track.lows.push(low);
+                    track.highs.push(high);
+                    track.ends.push((Arc::clone(&text), text));
+                }
+            }
+        }
+        track
+    }
+
+    /// The merged range with the greatest lower end that is not above the address.
+    fn at_or_below(&self, address: N) -> Option<usize> {
+        self.lows
+            .partition_point(|low| *low <= address)
+            .checked_sub(1)
+    }
+
+    fn find(&self, address: N) -> Option<usize> {
+        let index = self.at_or_below(address)?;
+        (address <= *self.highs.get(index)?).then_some(index)
+    }
+
+    fn covers(&self, low: N, high: N) -> bool {
+        self.find(low)
+            .and_then(|index| self.highs.get(index))
+            .is_some_and(|end| high <= *end)
+    }
+
+    /// The nearest range and how far it is; the lower of two equally far ones.
+    fn nearest(&self, address: N) -> Option<(u128, &Arc<str>)> {
+        let below = self.at_or_below(address);
+        let under = below.and_then(|index| {
+            let high = self.highs.get(index)?;
+            Some((address.distance(*high), &self.ends.get(index)?.1))
+        });
+        let above = below.map_or(0, |index| index + 1);
+        let over = self
+            .lows
+            .get(above)
+            .zip(self.ends.get(above))
+            .map(|(low, ends)| (address.distance(*low), &ends.0));
+        match (under, over) {
+            (Some(under), Some(over)) if over.0 < under.0 => Some(over),
+            (under, over) => under.or(over),
+        }
+    }
+}
+
+/// A set of ranges of both families, sorted and merged.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RangeSet {
+    v4: Track<u32>,
+    v6: Track<u128>,
+}
+
+impl RangeSet {
+    pub(super) fn build(ranges: &[WrittenRange]) -> Self {
+        let mut v4 = Vec::new();
+        let mut v6 = Vec::new();
+        for range in ranges {
+            let text = Arc::clone(&range.text);
+            match range.block {
+                Block::V4(low, high) => v4.push((low, high, text)),
+                Block::V6(low, high) => v6.push((low, high, text)),
+            }
+        }
+        Self {
+            v4: Track::build(v4),
+            v6: Track::build(v6),
+        }
+    }
+
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.find(v4.into()).is_some(),
+            IpAddr::V6(v6) => self.v6.find(v6.into()).is_some(),
+        }
+    }
+
+    /// How the policy writes the two ends of the merged range around an address.
+    pub(super) fn around(&self, address: IpAddr) -> Option<(&str, &str)> {
+        let (low, high) = match address {
+            IpAddr::V4(v4) => self.v4.ends.get(self.v4.find(v4.into())?)?,
+            IpAddr::V6(v6) => self.v6.ends.get(self.v6.find(v6.into())?)?,
+        };
+        Some((low, high))
+    }
+
+    /// The nearest range of the address's family, and how far it is.
+    pub(super) fn nearest(&self, address: IpAddr) -> Option<(u128, &str)> {
+        let (distance, text) = match address {
+            IpAddr::V4(v4) => self.v4.nearest(v4.into())?,
+            IpAddr::V6(v6) => self.v6.nearest(v6.into())?,
+        };
+        Some((distance, text))
+    }
+
+    /// Whether a block lies wholly within one of the merged ranges.
+    pub(super) fn covers(&self, block: Block) -> bool {
+        match block {
+            Block::V4(low, high) => self.v4.covers(low, high),
+            Block::V6(low, high) => self.v6.covers(low, high),
+        }
+    }
+
+    /// The merged ranges.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Block> {
+        let v4 = self.v4.lows.iter().zip(&self.v4.highs);
+        let v6 = self.v6.lows.iter().zip(&self.v6.highs);
+        v4.map(|(low, high)| Block::V4(*low, *high))
+            .chain(v6.map(|(low, high)| Block::V6(*low, *high)))
+    }
+
+    /// One of the ranges as written, the only one where there is one.
+    pub(super) fn any(&self) -> Option<&str> {
+        let v4 = self.v4.ends.first();
+        v4.or(self.v6.ends.first()).map(|ends| &*ends.0)
+    }
+
+    /// Different ranges as written.
+    pub(super) fn written(&self) -> usize {
+        self.v4.written + self.v6.written
+    }
+
+    /// Ranges after merging.
+    pub(super) fn merged(&self) -> usize {
+        self.v4.lows.len() + self.v6.lows.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(texts: &[&str]) -> Vec<WrittenRange> {
+        texts
+            .iter()
+            .map(|text| WrittenRange {
+                block: parse_range(text).unwrap().block,
+                text: (*text).into(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reads_every_form() {
+        let v4 = |low: &str, high: &str| {
+            let number = |text: &str| u32::from(text.parse::<Ipv4Addr>().unwrap());
+            Block::V4(number(low), number(high))
+        };
+        let table = [
+            ("203.0.113.9", v4("203.0.113.9", "203.0.113.9"), None),
+            ("203.0.113.0/24", v4("203.0.113.0", "203.0.113.255"), None),
+            (
+                "203.0.113.9/24",
+                v4("203.0.113.0", "203.0.113.255"),
+                Some("203.0.113.0/24"),
+            ),
+            ("0.0.0.0/0", v4("0.0.0.0", "255.255.255.255"), None),
+            ("203.0.113.9/32", v4("203.0.113.9", "203.0.113.9"), None),
+            ("10.0.0.1 - 10.0.0.9", v4("10.0.0.1", "10.0.0.9"), None),
+            (
+                "::ffff:10.0.0.0/104",
+                v4("10.0.0.0", "10.255.255.255"),
+                None,
+            ),
+            ("::ffff:10.0.0.1-10.0.0.2", v4("10.0.0.1", "10.0.0.2"), None),
+            ("::/0", Block::V6(0, u128::MAX), None),
+            ("::1", Block::V6(1, 1), None),
+            (
+                "2001:db8::1/32",
+                Block::V6(0x2001_0db8 << 96, (0x2001_0db9 << 96) - 1),
+                Some("2001:db8::/32"),
+            ),
+        ];
+        for (text, block, meant) in table {
+            let parsed = parse_range(text).unwrap();
+            assert_eq!(parsed.block, block, "{text}");
+            assert_eq!(parsed.meant.as_deref(), meant, "{text}");
+        }
+        let faults = [
+            ("", "is no address"),
+            ("example.com", "is no address"),
+            ("10.0.0", "is no address"),
+            ("010.0.0.1", "is no address"),
+            ("10.0.0.0/", "is no CIDR"),
+            ("10.0.0.0/+8", "is no CIDR"),
+            ("10.0.0/8", "is no CIDR"),
+            ("10.0.0.0/33", "longer than /32"),
+            ("10.0.0.0/999", "longer than /32"),
+            ("::/129", "longer than /128"),
+            ("::ffff:10.0.0.0/95", "beyond IPv4"),
+            ("10.0.0.9-10.0.0.1", "runs backwards"),
+            ("10.0.0.1-::1", "mixes"),
+            ("10.0.0.1-", "is no address"),
+            ("fe80::1%eth0", "is no address"),
+        ];
+        for (text, expected) in faults {
+            let RangeFault(message, _) = parse_range(text).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn calls_wide_what_is_wider_than_a_class_a() {
+        let table = [
+            ("0.0.0.0/7", true),
+            ("10.0.0.0/8", false),
+            ("10.0.0.0-11.0.0.0", true),
+            ("2000::/15", true),
+            ("2001::/16", false),
+        ];
+        for (text, wide) in table {
+            assert_eq!(parse_range(text).unwrap().block.is_wide(), wide, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_the_nearest_as_written() {
+        let set = RangeSet::build(&written(&[
+            "203.0.113.0/29",
+            "203.0.113.20-203.0.113.29",
+            "203.0.113.30",
+            "198.51.100.0/24",
+            "2001:db8::/64",
+        ]));
+        let table = [
+            ("203.0.113.9", Some("203.0.113.0/29")),
+            ("203.0.113.19", Some("203.0.113.20-203.0.113.29")),
+            ("203.0.113.31", Some("203.0.113.30")),
+            ("0.0.0.1", Some("198.51.100.0/24")),
+            ("255.255.255.255", Some("203.0.113.30")),
+            ("::1", Some("2001:db8::/64")),
+        ];
+        for (address, expected) in table {
+            let near = set.nearest(address.parse().unwrap());
+            assert_eq!(near.map(|near| near.1), expected, "{address}");
+        }
+        assert_eq!((set.written(), set.merged()), (5, 4));
+        let tie = RangeSet::build(&written(&["10.0.0.1", "10.0.0.3"]));
+        assert_eq!(
+            tie.nearest("10.0.0.2".parse().unwrap()),
+            Some((1, "10.0.0.1"))
+        );
+        assert_eq!(tie.nearest("::1".parse().unwrap()), None);
+    }
+
+    fn block(wide: bool) -> impl Strategy<Value = Block> {
+        // Few low bits, so that ranges overlap and touch; and the ends of the number line.
+        prop_oneof![
+            (0u32..64, 0u32..8).prop_map(|(low, length)| Block::V4(low, low + length)),
+            (0u32..8).prop_map(|length| Block::V4(u32::MAX - length, u32::MAX)),
+            (0u128..64, 0u128..8).prop_map(|(low, length)| Block::V6(low, low + length)),
+            (0u128..8).prop_map(move |length| {
+                let high = if wide { u128::MAX } else { u128::MAX - 1 };
+                Block::V6(high - length, high)
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_linear_check(
+            blocks in prop::collection::vec(block(true), 0..24),
+            low in 0u32..80,
+            top in any::<bool>(),
+        ) {
+            let ranges: Vec<_> = blocks
+                .iter()
+                .map(|block| WrittenRange { block: *block, text: format!("{block:?}").into() })
+                .collect();
+            let set = RangeSet::build(&ranges);
+            let v4 = if top { u32::MAX - low } else { low };
+            let v6 = if top { u128::MAX - u128::from(low) } else { low.into() };
+            let in_v4 = blocks.iter().any(|b| matches!(b, Block::V4(a, z) if (*a..=*z).contains(&v4)));
+            let in_v6 = blocks.iter().any(|b| matches!(b, Block::V6(a, z) if (*a..=*z).contains(&v6)));
+            let v4_distance = blocks.iter().filter_map(|b| match b {
+                Block::V4(a, z) => Some(u128::from(if v4 < *a { a - v4 } else { v4.saturating_sub(*z) })),
+                Block::V6(..) => None,
+            }).min();
+            let address4 = IpAddr::V4(v4.into());
+            let address6 = IpAddr::V6(v6.into());
+            prop_assert_eq!(set.contains(address4), in_v4);
+            prop_assert_eq!(set.contains(address6), in_v6);
+            prop_assert_eq!(set.around(address4).is_some(), in_v4);
+            if !in_v4 {
+                prop_assert_eq!(set.nearest(address4).map(|near| near.0), v4_distance);
+                if let Some((distance, text)) = set.nearest(address4) {
+                    let named = blocks.iter().any(|b| match b {
+                        Block::V4(a, z) => format!("{b:?}") == text
+                            && u128::from(a.abs_diff(v4).min(z.abs_diff(v4))) == distance,
+                        Block::V6(..) => false,
+                    });
+                    prop_assert!(named, "{} is not {} away", text, distance);
+                }
+            }
+            for block in &blocks {
+                prop_assert!(set.covers(*block));
+            }
+        }
+
+        #[test]
+        fn reads_any_text_without_panic(text in "[0-9a-f:./ -]{0,40}|.{0,20}") {
+            let _ = parse_range(&text);
+        }
+    }
+}

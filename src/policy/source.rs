@@ -1,0 +1,166 @@
+//! Places in policy files: byte spans, and the lines and columns that people count in.
+
+use std::ops::Range;
+
+use super::Source;
+
+/// A stretch of one of the policy's files, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    /// Which of the sources.
+    pub(super) file: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Spot {
+    pub(super) fn new(file: usize, span: Range<usize>) -> Self {
+        Self {
+            file,
+            start: span.start,
+            end: span.end.max(span.start),
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) spot: Spot,
+}
+
+/// A file's text for showing, with secrets blotted out, and where its lines begin.
+#[derive(Clone)]
+pub(super) struct Text {
+    pub(super) name: String,
+    text: String,
+    line_starts: Vec<usize>,
+    /// Length of a byte order mark, which is no column.
+    mark: usize,
+}
+
+impl Text {
+    pub(super) fn new(source: &Source) -> Self {
+        let text = &source.text;
+        let starts = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n')
+            .map(|(offset, _)| offset + 1);
+        Self {
+            name: source.name.clone(),
+            line_starts: std::iter::once(0).chain(starts).collect(),
+            mark: if text.starts_with('\u{feff}') { 3 } else { 0 },
+            text: text.clone(),
+        }
+    }
+
+    /// Line and column, both from 1, the column in characters.
+    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
+        let offset = offset.min(self.text.len());
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let start = self.line_start(line);
+        let before = self.text.get(start..offset.max(start)).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// The line's text without its end, and the offset at which it begins.
+    pub(super) fn line(&self, line: usize) -> (usize, &str) {
+        let start = self.line_start(line);
+        let end = self
+            .line_starts
+            .get(line)
+            .copied()
+            .unwrap_or(self.text.len());
+        let text = self.text.get(start..end).unwrap_or_default();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        (start, text.strip_suffix('\r').unwrap_or(text))
+    }
+
+    fn line_start(&self, line: usize) -> usize {
+        let start = line
+            .checked_sub(1)
+            .and_then(|index| self.line_starts.get(index))
+            .copied()
+            .unwrap_or(0);
+        start.max(self.mark)
+    }
+
+    /// Blots out stretches of the text. Each character is replaced by one of the same length in
+    /// bytes, so that every span stays what it was.
+    pub(super) fn mask(&mut self, stretches: &[Range<usize>]) {
+        if stretches.is_empty() {
+            return;
+        }
+        let mut masked = String::with_capacity(self.text.len());
+        let mut stretches = stretches.to_vec();
+        stretches.sort_by_key(|stretch| stretch.start);
+        let mut upcoming = stretches.into_iter().peekable();
+        let mut until = 0;
+        for (offset, letter) in self.text.char_indices() {
+            while let Some(stretch) = upcoming.next_if(|stretch| stretch.start <= offset) {
+                until = until.max(stretch.end);
+            }
+            if offset >= until || letter == '\n' || letter == '\r' {
+                masked.push(letter);
+                continue;
+            }
+            masked.push(match letter.len_utf8() {
+                1 => '*',
+                2 => '¤',
+                3 => '※',
+                _ => '🂠',
+            });
+        }
+        self.text = masked;
+    }
+
+    /// The text as it is shown.
+    pub(super) fn shown(&self) -> &str {
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Text {
+        Text::new(&Source {
+            name: "policy.toml".into(),
+            text: text.into(),
+        })
+    }
+
+    #[test]
+    fn counts_lines_and_columns_in_characters() {
+        let text = text("\u{feff}a\r\n\tü = x\n\nz");
+        let table = [
+            (3, (1, 1)),
+            (4, (1, 2)),
+            (6, (2, 1)),
+            (7, (2, 2)),
+            (9, (2, 3)),
+            (14, (3, 1)),
+            (15, (4, 1)),
+            (999, (4, 2)),
+        ];
+        for (offset, expected) in table {
+            assert_eq!(text.position(offset), expected, "{offset}");
+        }
+        assert_eq!(text.line(1), (3, "a"));
+        assert_eq!(text.line(2), (6, "\tü = x"));
+        assert_eq!(text.line(4).1, "z");
+        assert_eq!(text.line(9).1, "");
+    }
+
+    #[test]
+    fn blots_out_without_moving_anything() {
+        let mut text = text("a = \"sécret€🔑\"\nb");
+        let length = text.shown().len();
+        text.mask(&[4..20, 5..8]);
+        assert_eq!(text.shown(), "a = **¤****※🂠*\nb");
+        assert_eq!(text.shown().len(), length);
+    }
+}
