@@ -67,7 +67,10 @@ impl Config {
         let lookup = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let name = "FUNCTIONS_CUSTOMHANDLER_PORT";
         let port = match lookup(name) {
-            Some(value) => value.trim().parse().map_err(|_| ConfigError::Port { name, value })?,
+            Some(value) => value
+                .trim()
+                .parse()
+                .map_err(|_| ConfigError::Port { name, value })?,
             None => port.unwrap_or(8080),
         };
         for name in ["SPWATCH_POLICY", "SPWATCH_STATE"] {
@@ -76,9 +79,12 @@ impl Config {
             }
         }
         let root = app_root(&lookup);
-        let policy = policy.unwrap_or_else(|| lookup("SPWATCH_POLICY").map_or_else(|| "policy.toml".into(), PathBuf::from));
+        let policy = policy.unwrap_or_else(|| {
+            lookup("SPWATCH_POLICY").map_or_else(|| "policy.toml".into(), PathBuf::from)
+        });
         let state = lookup("SPWATCH_STATE");
-        let in_azure = lookup("WEBSITE_INSTANCE_ID").is_some() || lookup("WEBSITE_SITE_NAME").is_some();
+        let in_azure =
+            lookup("WEBSITE_INSTANCE_ID").is_some() || lookup("WEBSITE_SITE_NAME").is_some();
         Ok(Self {
             port,
             policy: root.join(policy),
@@ -114,7 +120,10 @@ fn time_span(text: &str) -> Option<Duration> {
     if parts.next().is_some() || hours > 24 || minutes > 59 || seconds > 59 || days > 365 {
         return None;
     }
-    Some(Duration::from_secs(((days * 24 + hours) * 60 + minutes) * 60 + seconds)).filter(|span| !span.is_zero())
+    Some(Duration::from_secs(
+        ((days * 24 + hours) * 60 + minutes) * 60 + seconds,
+    ))
+    .filter(|span| !span.is_zero())
 }
 
 /// Why a secret is not there. The text names the variable and never its value.
@@ -127,7 +136,9 @@ pub enum SecretError {
         name: String,
     },
     /// The platform did not replace a Key Vault reference: the variable holds the reference itself.
-    #[error("the setting {name} is a Key Vault reference that did not resolve (does the app's identity have the role Key Vault Secrets User?)")]
+    #[error(
+        "the setting {name} is a Key Vault reference that did not resolve (does the app's identity have the role Key Vault Secrets User?)"
+    )]
     Unresolved {
         /// The variable.
         name: String,
@@ -138,7 +149,10 @@ pub enum SecretError {
 ///
 /// # Errors
 /// It is missing, or an unresolved Key Vault reference.
-pub fn resolve(reference: &SecretRef, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Secret, SecretError> {
+pub fn resolve(
+    reference: &SecretRef,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Secret, SecretError> {
     match reference {
         SecretRef::Literal(value) => Ok(Secret::new(value.clone())),
         SecretRef::Env(name) => match lookup(name).filter(|value| !value.trim().is_empty()) {
@@ -162,7 +176,13 @@ mod tests {
             "FUNCTIONS_APP_ROOT_PATH" => Some("/app".to_owned()),
             _ => None,
         };
-        let config = Config::read(&lookup, Some(1), None, Some(r#"{"functionTimeout":"00:05:00"}"#)).unwrap();
+        let config = Config::read(
+            &lookup,
+            Some(1),
+            None,
+            Some(r#"{"functionTimeout":"00:05:00"}"#),
+        )
+        .unwrap();
         assert_eq!(config.port, 4711);
         assert_eq!(config.policy, PathBuf::from("/app/policy.toml"));
         assert_eq!(config.deadline, Duration::from_secs(270));
@@ -172,9 +192,15 @@ mod tests {
     #[test]
     fn refuses_what_it_cannot_use() {
         let port = |name: &str| (name == "FUNCTIONS_CUSTOMHANDLER_PORT").then(|| "x".to_owned());
-        assert!(matches!(Config::read(&port, None, None, None), Err(ConfigError::Port { .. })));
+        assert!(matches!(
+            Config::read(&port, None, None, None),
+            Err(ConfigError::Port { .. })
+        ));
         let blob = |name: &str| (name == "SPWATCH_STATE").then(|| "az://a/b".to_owned());
-        assert!(matches!(Config::read(&blob, None, None, None), Err(ConfigError::AzurePath { .. })));
+        assert!(matches!(
+            Config::read(&blob, None, None, None),
+            Err(ConfigError::AzurePath { .. })
+        ));
     }
 
     #[test]
@@ -190,12 +216,21 @@ mod tests {
     fn secrets_are_named_and_not_shown() {
         let lookup = |name: &str| match name {
             "SET" => Some("https://hook.example/T0P".to_owned()),
-            "VAULT" => Some("@Microsoft.KeyVault(SecretUri=https://v.example/secrets/T0P)".to_owned()),
+            "VAULT" => {
+                Some("@Microsoft.KeyVault(SecretUri=https://v.example/secrets/T0P)".to_owned())
+            }
             _ => None,
         };
-        assert_eq!(resolve(&SecretRef::Env("SET".into()), &lookup).unwrap().reveal(), "https://hook.example/T0P");
+        assert_eq!(
+            resolve(&SecretRef::Env("SET".into()), &lookup)
+                .unwrap()
+                .reveal(),
+            "https://hook.example/T0P"
+        );
         for name in ["VAULT", "NONE"] {
-            let error = resolve(&SecretRef::Env(name.into()), &lookup).unwrap_err().to_string();
+            let error = resolve(&SecretRef::Env(name.into()), &lookup)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(name) && !error.contains("T0P"), "{error}");
         }
     }

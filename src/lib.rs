@@ -11,6 +11,7 @@ pub mod finding;
 pub mod handler;
 pub mod ingest;
 pub mod policy;
+pub mod policy_files;
 pub mod sender;
 pub mod sign_in;
 pub mod sink;

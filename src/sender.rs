@@ -63,7 +63,10 @@ impl Sender {
                 .user_agent(concat!("spwatch/", env!("CARGO_PKG_VERSION")))
         };
         Ok(Self {
-            strict: builder().https_only(true).dns_resolver(Arc::new(PublicAddresses)).build()?,
+            strict: builder()
+                .https_only(true)
+                .dns_resolver(Arc::new(PublicAddresses))
+                .build()?,
             insecure: builder().no_proxy().build()?,
             waiting: Mutex::default(),
         })
@@ -72,19 +75,31 @@ impl Sender {
     /// Posts a request. `insecure` allows plain http and private targets.
     pub async fn post(&self, url: &Secret, insecure: bool, request: Request) -> Outcome {
         let Ok(url) = Url::parse(url.reveal().trim()) else {
-            return Outcome::Transient { reason: "its address is no URL".to_owned(), retry_after: None };
+            return Outcome::Transient {
+                reason: "its address is no URL".to_owned(),
+                retry_after: None,
+            };
         };
         if !insecure && let Some(reason) = refusal(&url) {
-            return Outcome::Permanent { reason: reason.to_owned() };
+            return Outcome::Permanent {
+                reason: reason.to_owned(),
+            };
         }
-        let client = if insecure { &self.insecure } else { &self.strict };
+        let client = if insecure {
+            &self.insecure
+        } else {
+            &self.strict
+        };
         let mut post = client.post(url).body(request.body);
         for (name, value) in request.headers {
             post = post.header(name, value);
         }
         match post.send().await {
             Ok(response) => outcome(response.status(), retry_after(&response)),
-            Err(error) => Outcome::Transient { reason: describe(&error), retry_after: None },
+            Err(error) => Outcome::Transient {
+                reason: describe(&error),
+                retry_after: None,
+            },
         }
     }
 
@@ -111,9 +126,16 @@ fn outcome(status: StatusCode, retry_after: Option<Duration>) -> Outcome {
     }
     let reason = format!("the receiver answered {status}");
     match status.as_u16() {
-        408 | 425 | 429 | 500..=599 => Outcome::Transient { reason, retry_after },
-        300..=399 => Outcome::Permanent { reason: format!("{reason}; redirects are not followed") },
-        410 => Outcome::Permanent { reason: format!("{reason}: it is gone for good, take the sink out of the policy") },
+        408 | 425 | 429 | 500..=599 => Outcome::Transient {
+            reason,
+            retry_after,
+        },
+        300..=399 => Outcome::Permanent {
+            reason: format!("{reason}; redirects are not followed"),
+        },
+        410 => Outcome::Permanent {
+            reason: format!("{reason}: it is gone for good, take the sink out of the policy"),
+        },
         _ => Outcome::Permanent { reason },
     }
 }
@@ -144,12 +166,16 @@ fn refusal(url: &Url) -> Option<&'static str> {
     if url.scheme() != "https" {
         return Some("its address is not https (a local test says `insecure = true`)");
     }
-    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+    let host = url
+        .host_str()?
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let private = match host.parse::<IpAddr>() {
         Ok(address) => !is_public(address),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     };
-    private.then_some("its address is a private or loopback one (a local test says `insecure = true`)")
+    private
+        .then_some("its address is a private or loopback one (a local test says `insecure = true`)")
 }
 
 /// Whether an address is outside the private, loopback, link-local and other special ranges
@@ -204,10 +230,23 @@ mod tests {
 
     #[test]
     fn sorts_statuses() {
-        let transient = |code| matches!(outcome(StatusCode::from_u16(code).unwrap(), None), Outcome::Transient { .. });
-        let permanent = |code| matches!(outcome(StatusCode::from_u16(code).unwrap(), None), Outcome::Permanent { .. });
+        let transient = |code| {
+            matches!(
+                outcome(StatusCode::from_u16(code).unwrap(), None),
+                Outcome::Transient { .. }
+            )
+        };
+        let permanent = |code| {
+            matches!(
+                outcome(StatusCode::from_u16(code).unwrap(), None),
+                Outcome::Permanent { .. }
+            )
+        };
         for code in [200, 201, 202, 204, 299] {
-            assert_eq!(outcome(StatusCode::from_u16(code).unwrap(), None), Outcome::Delivered);
+            assert_eq!(
+                outcome(StatusCode::from_u16(code).unwrap(), None),
+                Outcome::Delivered
+            );
         }
         for code in [408, 425, 429, 500, 502, 503, 504, 599] {
             assert!(transient(code), "{code}");
@@ -234,7 +273,11 @@ mod tests {
         ] {
             assert!(refused(url), "{url}");
         }
-        for url in ["https://hook.example/", "https://203.0.113.9/", "https://[2001:db8::1]/"] {
+        for url in [
+            "https://hook.example/",
+            "https://203.0.113.9/",
+            "https://[2001:db8::1]/",
+        ] {
             assert!(!refused(url), "{url}");
         }
     }

@@ -24,5 +24,9 @@ pub fn start(filter: Option<&str>) {
         .with_writer(std::io::stderr)
         .with_filter(filter_fn(|metadata| *metadata.level() <= Level::WARN));
     // Fails only where a subscriber is there already, as in tests.
-    let _ = tracing_subscriber::registry().with(filter).with(news).with(trouble).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(news)
+        .with(trouble)
+        .try_init();
 }

@@ -25,24 +25,25 @@ pub(super) fn next_steps(finding: &Finding<'_>) -> Vec<NextStep> {
     let mut steps = vec![disable(sign_in)];
     steps.extend(revoke(sign_in));
     if let Some(app) = finding.app
-        && !app.usual_addresses.is_empty() {
-            let shown: Vec<&str> = app
-                .usual_addresses
-                .iter()
-                .take(MAX_USUAL)
-                .map(String::as_str)
-                .collect();
-            let more = app.usual_addresses.len().saturating_sub(MAX_USUAL);
-            let tail = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            steps.push(NextStep {
-                title: "Compare with the app's usual addresses".to_owned(),
-                text: format!("{}{tail}", shown.join(", ")),
-            });
-        }
+        && !app.usual_addresses.is_empty()
+    {
+        let shown: Vec<&str> = app
+            .usual_addresses
+            .iter()
+            .take(MAX_USUAL)
+            .map(String::as_str)
+            .collect();
+        let more = app.usual_addresses.len().saturating_sub(MAX_USUAL);
+        let tail = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        steps.push(NextStep {
+            title: "Compare with the app's usual addresses".to_owned(),
+            text: format!("{}{tail}", shown.join(", ")),
+        });
+    }
     steps.extend(allow(finding));
     steps
 }

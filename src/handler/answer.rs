@@ -51,7 +51,15 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let (status, error) = match &self {
             Self::Done { outputs, logs } => {
-                return (StatusCode::OK, Json(Success { outputs, logs, return_value: None })).into_response();
+                return (
+                    StatusCode::OK,
+                    Json(Success {
+                        outputs,
+                        logs,
+                        return_value: None,
+                    }),
+                )
+                    .into_response();
             }
             Self::Retry(error) => (StatusCode::SERVICE_UNAVAILABLE, error),
             Self::BadRequest(error) => (StatusCode::BAD_REQUEST, error),

@@ -39,7 +39,11 @@ struct AlertKey {
 impl AlertKey {
     /// The delivery's idempotency key.
     fn webhook_id(&self) -> String {
-        if self.update { format!("{}.u1", self.id) } else { self.id.clone() }
+        if self.update {
+            format!("{}.u1", self.id)
+        } else {
+            self.id.clone()
+        }
     }
 }
 
@@ -59,7 +63,7 @@ struct Undelivered<'a> {
 
 /// How a delivery ended, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(super) enum Ending {
     /// The receiver has it.
     Delivered,
     /// It is kept in `undelivered`.
@@ -69,7 +73,7 @@ pub enum Ending {
 }
 
 /// Delivers one message.
-pub async fn deliver(
+pub(super) async fn deliver(
     policy: &Policy,
     sender: &Sender,
     message: &Message,
@@ -77,7 +81,12 @@ pub async fn deliver(
     lookup: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> (Answer, Ending) {
     let Some((queued, key)) = parse(&message.text) else {
-        return keep(message, None, "the message is no alert of spwatch".to_owned(), now);
+        return keep(
+            message,
+            None,
+            "the message is no alert of spwatch".to_owned(),
+            now,
+        );
     };
     let Some(sink) = policy.sinks.get(&queued.sink) else {
         if queued.sink.is_empty() {
@@ -91,12 +100,22 @@ pub async fn deliver(
         return keep(message, Some(&queued), reason, now);
     };
     if sink.kind != SinkType::Webhook || sink.format != SinkFormat::Spwatch {
-        let reason = "this version delivers to sinks of type webhook with format spwatch only".to_owned();
+        let reason =
+            "this version delivers to sinks of type webhook with format spwatch only".to_owned();
         return keep(message, Some(&queued), reason, now);
     }
     match send(sink, sender, &queued, &key, now, lookup).await {
-        Outcome::Delivered => (Answer::Done { outputs: Outputs::default(), logs: Vec::new() }, Ending::Delivered),
-        Outcome::Transient { reason, retry_after } => {
+        Outcome::Delivered => (
+            Answer::Done {
+                outputs: Outputs::default(),
+                logs: Vec::new(),
+            },
+            Ending::Delivered,
+        ),
+        Outcome::Transient {
+            reason,
+            retry_after,
+        } => {
             if let Some(after) = retry_after {
                 sender.hold_back(&sink.name, after.min(Duration::from_secs(3600)));
             }
@@ -114,15 +133,26 @@ async fn send(
     now: Timestamp,
     lookup: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Outcome {
-    let degraded = |reason: String| Outcome::Transient { reason, retry_after: None };
+    let degraded = |reason: String| Outcome::Transient {
+        reason,
+        retry_after: None,
+    };
     if let Some(left) = sender.held_back(&sink.name) {
-        return degraded(format!("the receiver asked to wait {} s more", left.as_secs() + 1));
+        return degraded(format!(
+            "the receiver asked to wait {} s more",
+            left.as_secs() + 1
+        ));
     }
     let url = match resolve(&sink.url, lookup) {
         Ok(url) => url,
         Err(error) => return degraded(error.to_string()),
     };
-    let secret = match sink.secret.as_ref().map(|secret| resolve(secret, lookup)).transpose() {
+    let secret = match sink
+        .secret
+        .as_ref()
+        .map(|secret| resolve(secret, lookup))
+        .transpose()
+    {
         Ok(secret) => secret,
         Err(error) => return degraded(error.to_string()),
     };
@@ -135,9 +165,14 @@ async fn send(
 }
 
 /// Keeps a message that used up its deliveries.
-pub fn poisoned(message: &Message, now: Timestamp) -> (Answer, Ending) {
+pub(super) fn poisoned(message: &Message, now: Timestamp) -> (Answer, Ending) {
     let queued = parse(&message.text).map(|(queued, _)| queued);
-    keep(message, queued.as_ref(), "every delivery that the queue allows has failed".to_owned(), now)
+    keep(
+        message,
+        queued.as_ref(),
+        "every delivery that the queue allows has failed".to_owned(),
+        now,
+    )
 }
 
 fn parse(text: &str) -> Option<(QueueMessage<'_>, AlertKey)> {
@@ -150,7 +185,12 @@ fn retry(reason: String) -> (Answer, Ending) {
     (Answer::Retry(reason), Ending::Retry)
 }
 
-fn keep(message: &Message, queued: Option<&QueueMessage<'_>>, reason: String, now: Timestamp) -> (Answer, Ending) {
+fn keep(
+    message: &Message,
+    queued: Option<&QueueMessage<'_>>,
+    reason: String,
+    now: Timestamp,
+) -> (Answer, Ending) {
     let record = Undelivered {
         sink: queued.map(|queued| queued.sink.as_str()),
         kept: now,
@@ -161,8 +201,17 @@ fn keep(message: &Message, queued: Option<&QueueMessage<'_>>, reason: String, no
     };
     match serde_json::to_string(&record) {
         Ok(text) => {
-            let outputs = Outputs { undelivered: Some(text), ..Outputs::default() };
-            (Answer::Done { outputs, logs: vec![format!("warn: alert kept in undelivered: {reason}")] }, Ending::Kept)
+            let outputs = Outputs {
+                undelivered: Some(text),
+                ..Outputs::default()
+            };
+            (
+                Answer::Done {
+                    outputs,
+                    logs: vec![format!("warn: alert kept in undelivered: {reason}")],
+                },
+                Ending::Kept,
+            )
         }
         Err(error) => retry(format!("the alert could not be written: {error}")),
     }

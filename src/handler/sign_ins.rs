@@ -19,7 +19,7 @@ use crate::verdict::Severity;
 
 /// What was made of a batch, for the log.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(super) struct Summary {
     /// How many events the batch held.
     pub events: usize,
     /// What they held.
@@ -41,7 +41,7 @@ pub struct Summary {
 }
 
 /// Judges a batch. `go_on` is asked between events; once it says no, the host is to try again.
-pub fn judge_batch(
+pub(super) fn judge_batch(
     policy: &Policy,
     body: Vec<u8>,
     now: Timestamp,
@@ -60,7 +60,10 @@ pub fn judge_batch(
     summary.events = events.len();
     for (place, event) in events.into_iter().enumerate() {
         if !go_on() {
-            return (Answer::Retry("the batch could not be judged before the deadline".to_owned()), summary);
+            return (
+                Answer::Retry("the batch could not be judged before the deadline".to_owned()),
+                summary,
+            );
         }
         let context = Context {
             enqueued: metadata.enqueued.get(place).copied().flatten(),
@@ -71,15 +74,31 @@ pub fn judge_batch(
         let (found, refused) = ledger.absorb(block);
         findings.extend(found);
         let sequence = metadata.sequence_numbers.get(place).copied().flatten();
-        rejected.extend(refused.into_iter().map(|reject| RejectedLine::new(reject, &metadata, place, sequence)));
+        rejected.extend(
+            refused
+                .into_iter()
+                .map(|reject| RejectedLine::new(reject, &metadata, place, sequence)),
+        );
     }
     summary.lag_seconds = newest.map(|newest: Timestamp| (now.utc() - newest.utc()).num_seconds());
-    let answer = answer(policy, findings, &rejected, now, &mut summary, ledger.counts());
+    let answer = answer(
+        policy,
+        findings,
+        &rejected,
+        now,
+        &mut summary,
+        ledger.counts(),
+    );
     summary.counts = ledger.counts().clone();
     (answer, summary)
 }
 
-fn judge_event(event: &Event<'_>, context: &Context, block: &mut Block<'_>, newest: &mut Option<Timestamp>) {
+fn judge_event(
+    event: &Event<'_>,
+    context: &Context,
+    block: &mut Block<'_>,
+    newest: &mut Option<Timestamp>,
+) {
     let bytes: Cow<'_, [u8]> = match event {
         Event::Json(text) => Cow::Borrowed(text.as_bytes()),
         Event::Text(text) => match ingest::event_bytes(text) {
@@ -167,15 +186,25 @@ struct QueueMessage<'a> {
 ///
 /// Where the policy names no sink at all there is still one, for the sink with the empty name:
 /// `Deliver` keeps it in `undelivered`, so that no due alert goes nowhere.
-fn messages(policy: &Policy, app: Option<&App>, alert: &Alert) -> Result<Vec<String>, serde_json::Error> {
+fn messages(
+    policy: &Policy,
+    app: Option<&App>,
+    alert: &Alert,
+) -> Result<Vec<String>, serde_json::Error> {
     sink_names(policy, app, alert.severity)
         .into_iter()
         .map(|sink| serde_json::to_string(&QueueMessage { sink, alert }))
         .collect()
 }
 
-fn sink_names<'p>(policy: &'p Policy, app: Option<&'p App>, severity: Severity) -> BTreeSet<&'p str> {
-    let notify = app.and_then(|app| app.notify.as_ref()).or(policy.defaults.notify.as_ref());
+fn sink_names<'p>(
+    policy: &'p Policy,
+    app: Option<&'p App>,
+    severity: Severity,
+) -> BTreeSet<&'p str> {
+    let notify = app
+        .and_then(|app| app.notify.as_ref())
+        .or(policy.defaults.notify.as_ref());
     let chosen: BTreeSet<&str> = match notify {
         Some(names) => names.iter().map(String::as_str).collect(),
         None => policy.sinks.keys().map(String::as_str).collect(),
@@ -185,7 +214,12 @@ fn sink_names<'p>(policy: &'p Policy, app: Option<&'p App>, severity: Severity) 
     }
     chosen
         .into_iter()
-        .filter(|name| policy.sinks.get(*name).is_none_or(|sink| severity >= sink.min_severity))
+        .filter(|name| {
+            policy
+                .sinks
+                .get(*name)
+                .is_none_or(|sink| severity >= sink.min_severity)
+        })
         .collect()
 }
 
@@ -210,7 +244,12 @@ struct RejectedSource {
 }
 
 impl RejectedLine {
-    fn new(reject: Rejected, metadata: &BatchMetadata, event: usize, sequence_number: Option<i64>) -> Self {
+    fn new(
+        reject: Rejected,
+        metadata: &BatchMetadata,
+        event: usize,
+        sequence_number: Option<i64>,
+    ) -> Self {
         let source = RejectedSource {
             partition: metadata.partition.clone(),
             sequence_number,
@@ -221,7 +260,12 @@ impl RejectedLine {
             Ok(text) => (Some(text), None),
             Err(error) => (None, Some(base64(error.as_bytes()))),
         };
-        Self { source, error: reject.error, body, body_base64 }
+        Self {
+            source,
+            error: reject.error,
+            body,
+            body_base64,
+        }
     }
 }
 

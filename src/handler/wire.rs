@@ -17,7 +17,7 @@ use crate::sign_in::Timestamp;
 /// A request body that no Functions host sends.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is not an invocation of the Functions host: {reason}")]
-pub struct NotAnInvocation {
+pub(super) struct NotAnInvocation {
     reason: String,
 }
 
@@ -33,9 +33,13 @@ struct Body<'a> {
 }
 
 fn body(bytes: &[u8]) -> Result<Body<'_>, NotAnInvocation> {
-    let body: Body<'_> = serde_json::from_slice(bytes).map_err(|error| NotAnInvocation { reason: error.to_string() })?;
+    let body: Body<'_> = serde_json::from_slice(bytes).map_err(|error| NotAnInvocation {
+        reason: error.to_string(),
+    })?;
     if body.data.is_none() && body.metadata.is_none() {
-        return Err(NotAnInvocation { reason: "it has neither Data nor Metadata".to_owned() });
+        return Err(NotAnInvocation {
+            reason: "it has neither Data nor Metadata".to_owned(),
+        });
     }
     Ok(body)
 }
@@ -49,13 +53,16 @@ fn value<'a>(body: &Body<'a>, name: &str) -> Option<&'a RawValue> {
     let mut values = data.iter();
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Some(value),
-        _ => data.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value),
+        _ => data
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value),
     }
 }
 
 /// The events of a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Events {
+pub(super) enum Events {
     /// Nothing: `null`, missing, `[]`.
     None,
     /// The text of a JSON array, an event an element.
@@ -66,7 +73,7 @@ pub enum Events {
 
 /// One event of a batch, as its binding gave it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a> {
+pub(super) enum Event<'a> {
     /// A string: JSON text or Base64.
     Text(Cow<'a, str>),
     /// A JSON value as it stands: the host parsed the event itself.
@@ -75,7 +82,7 @@ pub enum Event<'a> {
 
 /// What the host says about a batch, as far as it is used. All of it may be missing.
 #[derive(Debug, Default, PartialEq)]
-pub struct BatchMetadata {
+pub(super) struct BatchMetadata {
     /// The Event Hub's partition.
     pub partition: Option<String>,
     /// Sequence numbers, by event.
@@ -90,7 +97,7 @@ pub struct BatchMetadata {
 ///
 /// # Errors
 /// The body is not the host's protocol.
-pub fn batch(bytes: Vec<u8>) -> Result<(Events, BatchMetadata), NotAnInvocation> {
+pub(super) fn batch(bytes: Vec<u8>) -> Result<(Events, BatchMetadata), NotAnInvocation> {
     let body = body(&bytes)?;
     let metadata = body.metadata.map(batch_metadata).unwrap_or_default();
     let events = value(&body, "events").map_or(Events::None, |raw| events(raw.get()));
@@ -122,7 +129,10 @@ fn events(raw: &str) -> Events {
 }
 
 fn many(text: String) -> Events {
-    let inside = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let inside = text
+        .trim()
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
     match inside {
         Some(inside) if inside.trim().is_empty() => Events::None,
         _ => Events::Many(text),
@@ -131,13 +141,16 @@ fn many(text: String) -> Events {
 
 impl Events {
     /// The single events, in batch order.
-    pub fn iter(&self) -> Vec<Event<'_>> {
+    pub(super) fn iter(&self) -> Vec<Event<'_>> {
         match self {
             Self::None => Vec::new(),
             Self::One(text) => vec![Event::Text(Cow::Borrowed(text))],
             // An array that is none is one bad event: what can be read of it is read record by record.
             Self::Many(text) => match serde_json::from_str::<Vec<&RawValue>>(text) {
-                Ok(elements) => elements.into_iter().map(|element| event(element.get())).collect(),
+                Ok(elements) => elements
+                    .into_iter()
+                    .map(|element| event(element.get()))
+                    .collect(),
                 Err(_) => vec![Event::Text(Cow::Borrowed(text))],
             },
         }
@@ -174,12 +187,17 @@ fn batch_metadata(raw: &RawValue) -> BatchMetadata {
             Value::Number(id) => Some(id.to_string()),
             _ => None,
         }),
-        sequence_numbers: field("SequenceNumberArray", "SequenceNumber").iter().map(Value::as_i64).collect(),
+        sequence_numbers: field("SequenceNumberArray", "SequenceNumber")
+            .iter()
+            .map(Value::as_i64)
+            .collect(),
         enqueued: field("EnqueuedTimeUtcArray", "EnqueuedTimeUtc")
             .iter()
             .map(|time| Timestamp::parse(time.as_str()?).ok())
             .collect(),
-        retry_count: metadata.get("RetryContext").and_then(|context| context.get("RetryCount")?.as_i64()),
+        retry_count: metadata
+            .get("RetryContext")
+            .and_then(|context| context.get("RetryCount")?.as_i64()),
     }
 }
 
@@ -193,7 +211,7 @@ fn unwrap_json(value: &Value) -> Value {
 
 /// A queue message.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// Its text.
     pub text: String,
     /// How often it was taken from the queue, this time included.
@@ -204,9 +222,11 @@ pub struct Message {
 ///
 /// # Errors
 /// The body is not the host's protocol, or it holds no message.
-pub fn message(bytes: &[u8]) -> Result<Message, NotAnInvocation> {
+pub(super) fn message(bytes: &[u8]) -> Result<Message, NotAnInvocation> {
     let body = body(bytes)?;
-    let raw = value(&body, "alert").ok_or_else(|| NotAnInvocation { reason: "it holds no message".to_owned() })?;
+    let raw = value(&body, "alert").ok_or_else(|| NotAnInvocation {
+        reason: "it holds no message".to_owned(),
+    })?;
     let dequeue_count = body
         .metadata
         .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
@@ -219,7 +239,10 @@ pub fn message(bytes: &[u8]) -> Result<Message, NotAnInvocation> {
         },
         Err(_) => raw.get().to_owned(),
     };
-    Ok(Message { text, dequeue_count })
+    Ok(Message {
+        text,
+        dequeue_count,
+    })
 }
 
 #[cfg(test)]
@@ -248,7 +271,10 @@ mod tests {
         assert_eq!(texts(r#"[{"a":1},{"a":2}]"#), two);
         assert_eq!(texts(r#"["{\"a\":1}","{\"a\":2}"]"#), two);
         // many, binary.
-        assert_eq!(texts(r#""[\"eyJhIjoxfQ==\",\"eyJhIjoyfQ==\"]""#), ["eyJhIjoxfQ==", "eyJhIjoyfQ=="]);
+        assert_eq!(
+            texts(r#""[\"eyJhIjoxfQ==\",\"eyJhIjoyfQ==\"]""#),
+            ["eyJhIjoxfQ==", "eyJhIjoyfQ=="]
+        );
         // one: string or absent, binary, a real object, plain text.
         assert_eq!(texts(r#""\"{\\\"a\\\":1}\"""#), [r#"{"a":1}"#]);
         assert_eq!(texts(r#""eyJhIjoxfQ==""#), ["eyJhIjoxfQ=="]);
@@ -266,7 +292,10 @@ mod tests {
         for data in [r#""null""#, "null", r#""[]""#, "[]", r#""[ ]""#] {
             assert_eq!(texts(data), Vec::<String>::new(), "{data}");
         }
-        assert_eq!(batch(br#"{"Data":{},"Metadata":{}}"#.to_vec()).unwrap().0, Events::None);
+        assert_eq!(
+            batch(br#"{"Data":{},"Metadata":{}}"#.to_vec()).unwrap().0,
+            Events::None
+        );
     }
 
     #[test]
@@ -280,7 +309,15 @@ mod tests {
 
     #[test]
     fn other_bodies_are_refused() {
-        for text in ["", "null", "[]", "{}", "{\"Data\":", "hello", "{\"Data\":3}"] {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{\"Data\":",
+            "hello",
+            "{\"Data\":3}",
+        ] {
             assert!(batch(text.as_bytes().to_vec()).is_err(), "{text}");
         }
     }
@@ -292,7 +329,14 @@ mod tests {
         let metadata = batch(many.to_vec()).unwrap().1;
         assert_eq!(metadata.partition.as_deref(), Some("3"));
         assert_eq!(metadata.sequence_numbers, [Some(41), Some(42)]);
-        assert_eq!(metadata.enqueued.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            metadata
+                .enqueued
+                .iter()
+                .map(Option::is_some)
+                .collect::<Vec<_>>(),
+            [true, false]
+        );
         assert_eq!(metadata.retry_count, Some(2));
         let one = br#"{"Data":{},"Metadata":{"SequenceNumber":"42","EnqueuedTimeUtc":"2026-01-02T03:04:05Z"}}"#;
         let metadata = batch(one.to_vec()).unwrap().1;
@@ -305,7 +349,13 @@ mod tests {
     #[test]
     fn reads_queue_messages() {
         let twice = br#"{"Data":{"alert":"\"{\\\"sink\\\":\\\"soc\\\"}\""},"Metadata":{"DequeueCount":"2"}}"#;
-        assert_eq!(message(twice).unwrap(), Message { text: r#"{"sink":"soc"}"#.into(), dequeue_count: Some(2) });
+        assert_eq!(
+            message(twice).unwrap(),
+            Message {
+                text: r#"{"sink":"soc"}"#.into(),
+                dequeue_count: Some(2)
+            }
+        );
         let once = br#"{"Data":{"alert":"{\"sink\":\"soc\"}"},"Metadata":{}}"#;
         assert_eq!(message(once).unwrap().text, r#"{"sink":"soc"}"#);
         let object = br#"{"Data":{"alert":{"sink":"soc"}}}"#;

@@ -1,0 +1,369 @@
+//! The Functions custom handler: one route for each function, and what is the same for all.
+//!
+//! An edge. The stages are pure; here are the clock, the threads and the log.
+
+mod answer;
+mod deliver;
+mod policy_store;
+mod sign_ins;
+mod wire;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http_body_util::BodyExt;
+use tokio::net::TcpListener;
+use tracing::{error, info, warn};
+
+pub use answer::{Answer, Outputs};
+pub use policy_store::PolicyStore;
+
+use crate::config::Config;
+use crate::sender::Sender;
+use crate::sign_in::Timestamp;
+use deliver::Ending;
+use sign_ins::Summary;
+
+/// A larger body than any host sends: 32 events of 1 MiB, doubly encoded, are below 200 MiB.
+const MAX_BODY_BYTES: usize = 1 << 30;
+/// After a signal, invocations under way get this long.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Looks up an environment variable.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What every function of the handler shares.
+#[derive(Clone)]
+pub struct App {
+    policies: Arc<PolicyStore>,
+    sender: Arc<Sender>,
+    lookup: Lookup,
+    deadline: Duration,
+}
+
+impl App {
+    /// The handler's parts, not yet listening.
+    pub fn new(policies: PolicyStore, sender: Sender, lookup: Lookup, deadline: Duration) -> Self {
+        Self {
+            policies: Arc::new(policies),
+            sender: Arc::new(sender),
+            lookup,
+            deadline,
+        }
+    }
+}
+
+/// The handler as a service; tests call it without a socket.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(ready))
+        .route("/SignIns", post(sign_ins))
+        .route("/Deliver", post(deliver_alert))
+        .route("/Poisoned", post(poisoned_alert))
+        .fallback(unknown)
+        .with_state(app)
+}
+
+/// The handler cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The port is taken, or may not be used.
+    #[error("listen on 127.0.0.1:{port}: {source}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The server stopped.
+    #[error("serve: {0}")]
+    Serve(std::io::Error),
+}
+
+/// Listens until a signal, and ends when the invocations under way have ended.
+///
+/// The socket is bound first: the host polls it from the start.
+///
+/// # Errors
+/// The port cannot be listened on.
+pub async fn serve(config: &Config, app: App) -> Result<(), ServeError> {
+    let port = config.port;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|source| ServeError::Listen { port, source })?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        port = listener.local_addr().map_or(port, |address| address.port()),
+        deadline_seconds = config.deadline.as_secs(),
+        "listening"
+    );
+    if config.state_is_fleeting {
+        warn!(
+            "SPWATCH_STATE is not set: state is kept in a temporary folder and lost with this instance"
+        );
+    }
+    let policies = Arc::clone(&app.policies);
+    tokio::task::spawn_blocking(move || {
+        if policies.current().is_none() {
+            error!("no policy can be loaded: sign-ins wait in the Event Hub until there is one");
+        }
+    });
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        let signal = signalled().await;
+        info!("{signal}: finishing the invocations under way");
+        let _ = stopping.send(());
+    });
+    tokio::select! {
+        ended = server => ended.map_err(ServeError::Serve),
+        () = async {
+            // An error is the server ending first, which the other branch reports.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(GRACE).await;
+        } => {
+            warn!("stopping with invocations under way: the host will send them again");
+            Ok(())
+        }
+    }
+}
+
+async fn signalled() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        error!("signals cannot be listened for: only SIGKILL will stop this process");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+async fn ready() -> Response {
+    Json(serde_json::json!({ "name": "spwatch", "version": env!("CARGO_PKG_VERSION") }))
+        .into_response()
+}
+
+async fn unknown(request: Request) -> Response {
+    let error = format!(
+        "there is no function at {} {}",
+        request.method(),
+        request.uri().path()
+    );
+    (
+        StatusCode::NOT_FOUND,
+        Json(serde_json::json!({ "error": error })),
+    )
+        .into_response()
+}
+
+fn invocation_id(headers: &HeaderMap) -> String {
+    let id = headers
+        .get("x-azure-functions-invocationid")
+        .and_then(|id| id.to_str().ok());
+    id.unwrap_or("none").chars().take(64).collect()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(chrono::Utc::now())
+}
+
+/// Reads a whole body, chunked or not, into one buffer.
+async fn read(mut body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Answer> {
+    let announced = headers
+        .get("content-length")
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    if announced > MAX_BODY_BYTES {
+        return Err(Answer::BadRequest(format!(
+            "a body of more than {MAX_BODY_BYTES} bytes is no batch"
+        )));
+    }
+    // What is announced need not come: room is made as it comes, but for usual sizes at once.
+    let mut bytes = Vec::with_capacity(announced.min(64 << 20));
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| Answer::BadRequest(format!("the body broke off: {error}")))?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > MAX_BODY_BYTES {
+                return Err(Answer::BadRequest(format!(
+                    "a body of more than {MAX_BODY_BYTES} bytes is no batch"
+                )));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
+async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let started = Instant::now();
+    let invocation = invocation_id(&headers);
+    let bytes = match read(body, &headers).await {
+        Ok(bytes) => bytes,
+        Err(answer) => return answer.into_response(),
+    };
+    let deadline = started + app.deadline;
+    let policies = Arc::clone(&app.policies);
+    let judged = tokio::task::spawn_blocking(move || match policies.current() {
+        None => (
+            Answer::Retry("no policy can be loaded".to_owned()),
+            Summary::default(),
+        ),
+        Some(policy) => sign_ins::judge_batch(&policy, bytes, now(), &|| Instant::now() < deadline),
+    });
+    let (answer, summary) = match judged.await {
+        Ok(judged) => judged,
+        Err(error) => {
+            error!(invocation.id = invocation, "judging stopped: {error}");
+            return (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Json(serde_json::json!({ "error": "judging stopped" })),
+            )
+                .into_response();
+        }
+    };
+    log_batch(&invocation, &answer, &summary, started.elapsed());
+    answer.into_response()
+}
+
+fn log_batch(invocation: &str, answer: &Answer, summary: &Summary, elapsed: Duration) {
+    let counts = &summary.counts;
+    match answer {
+        Answer::Done { .. } => info!(
+            invocation.id = invocation,
+            batch.partition = summary.partition.as_deref(),
+            batch.first = summary.sequence.map(|(first, _)| first),
+            batch.last = summary.sequence.map(|(_, last)| last),
+            batch.events = summary.events,
+            batch.records = counts.records,
+            batch.sign_ins = counts.sign_ins,
+            batch.allowed = counts.allowed,
+            batch.violation = counts.violation,
+            batch.unknown_app = counts.unknown_app,
+            batch.duplicates = counts.duplicates,
+            batch.rejected = counts.rejected,
+            batch.recorded = summary.recorded,
+            batch.too_old = summary.too_old,
+            batch.alerts = summary.alerts,
+            batch.lag_seconds = summary.lag_seconds,
+            elapsed_ms = elapsed.as_millis() as u64,
+            "batch judged"
+        ),
+        Answer::Retry(reason) | Answer::BadRequest(reason) => error!(
+            invocation.id = invocation,
+            batch.partition = summary.partition.as_deref(),
+            batch.retry_count = summary.retry_count,
+            elapsed_ms = elapsed.as_millis() as u64,
+            "batch not judged: {reason}"
+        ),
+    }
+}
+
+async fn deliver_alert(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let started = Instant::now();
+    let message = match message(body, &headers).await {
+        Ok(message) => message,
+        Err(answer) => return answer.into_response(),
+    };
+    let policies = Arc::clone(&app.policies);
+    let policy = tokio::task::spawn_blocking(move || policies.current())
+        .await
+        .ok()
+        .flatten();
+    let (answer, ending) = match policy {
+        None => (
+            Answer::Retry("no policy can be loaded".to_owned()),
+            Ending::Retry,
+        ),
+        Some(policy) => {
+            let delivery =
+                deliver::deliver(&policy, &app.sender, &message, now(), app.lookup.as_ref());
+            match tokio::time::timeout(app.deadline, delivery).await {
+                Ok(delivered) => delivered,
+                Err(_) => (
+                    Answer::Retry("the delivery met its deadline".to_owned()),
+                    Ending::Retry,
+                ),
+            }
+        }
+    };
+    log_delivery(
+        &invocation_id(&headers),
+        &answer,
+        ending,
+        message.dequeue_count,
+        started.elapsed(),
+    );
+    answer.into_response()
+}
+
+async fn poisoned_alert(headers: HeaderMap, body: Body) -> Response {
+    let started = Instant::now();
+    let message = match message(body, &headers).await {
+        Ok(message) => message,
+        Err(answer) => return answer.into_response(),
+    };
+    let (answer, ending) = deliver::poisoned(&message, now());
+    log_delivery(
+        &invocation_id(&headers),
+        &answer,
+        ending,
+        message.dequeue_count,
+        started.elapsed(),
+    );
+    answer.into_response()
+}
+
+async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answer> {
+    let bytes = read(body, headers).await?;
+    wire::message(&bytes).map_err(|error| Answer::BadRequest(error.to_string()))
+}
+
+fn log_delivery(
+    invocation: &str,
+    answer: &Answer,
+    ending: Ending,
+    dequeue_count: Option<i64>,
+    elapsed: Duration,
+) {
+    let elapsed_ms = elapsed.as_millis() as u64;
+    match (answer, ending) {
+        (Answer::Done { .. }, Ending::Delivered) => {
+            info!(
+                invocation.id = invocation,
+                delivery.attempt = dequeue_count,
+                elapsed_ms,
+                "alert delivered"
+            );
+        }
+        (Answer::Done { logs, .. }, _) => {
+            error!(
+                invocation.id = invocation,
+                delivery.attempt = dequeue_count,
+                elapsed_ms,
+                "{}",
+                logs.join("; ")
+            );
+        }
+        (Answer::Retry(reason) | Answer::BadRequest(reason), _) => {
+            warn!(
+                invocation.id = invocation,
+                delivery.attempt = dequeue_count,
+                elapsed_ms,
+                "alert not delivered yet: {reason}"
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Reads a policy and its includes from disk. An edge: what the texts mean is [`policy`](crate::policy)'s.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::policy::{Compilation, Include, MissingInclude, Source, compile, includes};
+use crate::sign_in::Timestamp;
+
+/// A change within this time of the last reading may have left the file's time and length as they were.
+const COARSE_CLOCK: Duration = Duration::from_secs(2);
+
+/// A root file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadPolicyError {
+    /// There is none, or it may not be read.
+    #[error("read the policy {path}: {source}{}", hint(.source))]
+    Io {
+        /// The path as given.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not UTF-8.
+    #[error("read the policy {path}: it is not UTF-8 (byte {byte}); save it as UTF-8")]
+    Encoding {
+        /// The path as given.
+        path: String,
+        /// Offset of the first bad byte.
+        byte: usize,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => " (name it with --policy FILE)",
+        _ => "",
+    }
+}
+
+/// The texts of a policy, as they were at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyTexts {
+    /// The root first.
+    pub sources: Vec<Source>,
+    /// Includes that brought nothing.
+    pub missing: Vec<MissingInclude>,
+}
+
+impl PolicyTexts {
+    /// Reads the root file and what it includes.
+    ///
+    /// # Errors
+    /// The root file cannot be read; a missing include is a diagnostic instead.
+    pub fn read(root: &Path) -> Result<Self, ReadPolicyError> {
+        let source = read_source(root)?;
+        let mut texts = Self {
+            sources: Vec::new(),
+            missing: Vec::new(),
+        };
+        let mut included: Vec<Source> = Vec::new();
+        for include in includes(&source) {
+            match expand(root, &include) {
+                Err(problem) => texts.missing.push(MissingInclude { include, problem }),
+                Ok(paths) => {
+                    for path in paths {
+                        match read_source(&path) {
+                            Ok(file) if included.iter().any(|known| known.name == file.name) => {}
+                            Ok(file) => included.push(file),
+                            Err(error) => {
+                                texts.missing.push(MissingInclude {
+                                    include: include.clone(),
+                                    problem: error.to_string(),
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        texts.sources.push(source);
+        texts.sources.append(&mut included);
+        Ok(texts)
+    }
+
+    /// Compiles them.
+    pub fn compile(&self, now: Option<Timestamp>) -> Compilation {
+        compile(&self.sources, now, &self.missing)
+    }
+}
+
+fn read_source(path: &Path) -> Result<Source, ReadPolicyError> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|source| ReadPolicyError::Io {
+        path: name.clone(),
+        source,
+    })?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { name, text }),
+        Err(error) => Err(ReadPolicyError::Encoding {
+            path: name,
+            byte: error.utf8_error().valid_up_to(),
+        }),
+    }
+}
+
+/// The files of one pattern, sorted, the root itself left out.
+fn expand(root: &Path, include: &Include) -> Result<Vec<PathBuf>, String> {
+    let folder = root.parent().unwrap_or(Path::new(""));
+    let pattern = folder.join(&include.pattern);
+    let Some(pattern) = pattern.to_str() else {
+        return Err("it is no UTF-8 path".to_owned());
+    };
+    let found = glob::glob(pattern).map_err(|error| format!("it is no pattern: {}", error.msg))?;
+    let mut paths = Vec::new();
+    for path in found {
+        let path = path.map_err(|error| format!("{} cannot be read", error.path().display()))?;
+        if path.is_file() && path != root {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err("it matches no file".to_owned());
+    }
+    Ok(paths)
+}
+
+/// Tells cheaply whether a policy on disk may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    files: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
+    settled: bool,
+}
+
+impl Stamp {
+    /// The stamp of the root, of the included files, and of the folders they are looked for in.
+    pub fn of(root: &Path, texts: Option<&PolicyTexts>, now: SystemTime) -> Self {
+        let mut paths = vec![root.to_owned()];
+        if let Some(texts) = texts {
+            paths.extend(
+                texts
+                    .sources
+                    .iter()
+                    .skip(1)
+                    .map(|source| PathBuf::from(&source.name)),
+            );
+            let folder = root.parent().unwrap_or(Path::new(""));
+            if let Some(source) = texts.sources.first() {
+                for include in includes(source) {
+                    paths.extend(folder.join(&include.pattern).parent().map(Path::to_owned));
+                }
+            }
+        }
+        let mut settled = true;
+        let files = paths
+            .into_iter()
+            .map(|path| {
+                let stamp = fs::metadata(&path)
+                    .ok()
+                    .and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+                let age = stamp.and_then(|(modified, _)| now.duration_since(modified).ok());
+                settled &= stamp.is_none() || age.is_some_and(|age| age > COARSE_CLOCK);
+                (path, stamp)
+            })
+            .collect();
+        Self { files, settled }
+    }
+
+    /// Whether nothing can have changed since `earlier` was taken.
+    pub fn is_same(&self, earlier: &Self) -> bool {
+        self.settled && earlier.settled && self.files == earlier.files
+    }
+}
