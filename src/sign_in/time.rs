@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 
 /// A point in time in UTC. Written as RFC 3339 with seven fraction digits, the log's own resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,14 +31,160 @@ impl Timestamp {
     /// ISO 8601 with `T` or a blank and 0 to 9 fraction digits; `1/9/2007 9:41:00 AM [+01:00]`,
     /// `01/09/2007 09:41:00`, `4/19/2021, 12:13:19.483 PM` (month first).
     ///
+    /// ```
+    /// # use spwatch::sign_in::Timestamp;
+    /// let time = Timestamp::parse("4/19/2021, 12:13:19.483 PM").unwrap();
+    /// assert_eq!(time.to_string(), "2021-04-19T12:13:19.4830000Z");
+    /// ```
+    ///
     /// # Errors
     /// Any other text.
     pub fn parse(text: &str) -> Result<Self, ParseTimestampError> {
-        DateTime::parse_from_rfc3339(text.trim())
-            .map(|time| Self(time.to_utc()))
-            .map_err(|_| ParseTimestampError {
+        let trimmed = text.trim();
+        iso(Scanner(trimmed.as_bytes()))
+            .or_else(|| month_first(Scanner(trimmed.as_bytes())))
+            .map(Self)
+            .ok_or_else(|| ParseTimestampError {
                 text: text.chars().take(64).collect(),
             })
+    }
+}
+
+/// `2007-01-09T09:41:00[.123456789][Z|+01:00]`, with a blank for the `T`.
+fn iso(mut scan: Scanner<'_>) -> Option<DateTime<Utc>> {
+    let year = scan.digits(4, 4)?;
+    scan.byte(b"-")?;
+    let month = scan.digits(2, 2)?;
+    scan.byte(b"-")?;
+    let day = scan.digits(2, 2)?;
+    scan.byte(b"Tt ")?;
+    let (hour, minute, second, nanos) = scan.clock(2)?;
+    let offset = scan.offset()?;
+    assemble((year, month, day), (hour, minute, second, nanos), offset)
+}
+
+/// `1/9/2007[,] 9:41:00[.483] [AM|PM] [+01:00]`.
+///
+/// Browsers write a narrow no-break space (U+202F) before `AM` since their CLDR 42.
+fn month_first(mut scan: Scanner<'_>) -> Option<DateTime<Utc>> {
+    let month = scan.digits(1, 2)?;
+    scan.byte(b"/")?;
+    let day = scan.digits(1, 2)?;
+    scan.byte(b"/")?;
+    let year = scan.digits(4, 4)?;
+    let _comma = scan.byte(b",");
+    if !scan.blanks() {
+        return None;
+    }
+    let (mut hour, minute, second, nanos) = scan.clock(1)?;
+    scan.blanks();
+    if let Some(half) = scan.byte(b"AaPp") {
+        scan.byte(b"Mm")?;
+        if !(1..=12).contains(&hour) {
+            return None;
+        }
+        hour %= 12;
+        if half.eq_ignore_ascii_case(&b'p') {
+            hour += 12;
+        }
+    }
+    let offset = scan.offset()?;
+    assemble((year, month, day), (hour, minute, second, nanos), offset)
+}
+
+fn assemble(
+    (year, month, day): (u32, u32, u32),
+    (hour, minute, second, nanos): (u32, u32, u32, u32),
+    offset: TimeDelta,
+) -> Option<DateTime<Utc>> {
+    // chrono keeps a leap second as a 59th one with more than a second of nanoseconds.
+    let (second, nanos) = match second {
+        60 => (59, nanos + 1_000_000_000),
+        _ => (second, nanos),
+    };
+    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?
+        .and_hms_nano_opt(hour, minute, second, nanos)?
+        .checked_sub_signed(offset)
+        .map(|time| time.and_utc())
+}
+
+/// The rest of a text that is being read.
+struct Scanner<'a>(&'a [u8]);
+
+impl Scanner<'_> {
+    /// Takes the next byte if it is one of these.
+    fn byte(&mut self, any: &[u8]) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        if !any.contains(byte) {
+            return None;
+        }
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    /// Takes as many digits as there are, up to `most` (nine at most); `None` if fewer than `least`.
+    fn digits(&mut self, least: usize, most: usize) -> Option<u32> {
+        let mut number = 0;
+        let mut count = 0;
+        while count < most
+            && let Some((digit @ b'0'..=b'9', rest)) = self.0.split_first()
+        {
+            number = number * 10 + u32::from(digit - b'0');
+            count += 1;
+            self.0 = rest;
+        }
+        (count >= least).then_some(number)
+    }
+
+    /// Takes blanks, the no-break ones too; whether there were any.
+    fn blanks(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            match self.0 {
+                [b' ', rest @ ..] | [0xC2, 0xA0, rest @ ..] | [0xE2, 0x80, 0xAF, rest @ ..] => {
+                    any = true;
+                    self.0 = rest;
+                }
+                _ => return any,
+            }
+        }
+    }
+
+    /// Takes hours, minutes, seconds and 0 to 9 fraction digits.
+    fn clock(&mut self, least_hour_digits: usize) -> Option<(u32, u32, u32, u32)> {
+        let hour = self.digits(least_hour_digits, 2)?;
+        self.byte(b":")?;
+        let minute = self.digits(2, 2)?;
+        self.byte(b":")?;
+        let second = self.digits(2, 2)?;
+        let mut nanos = 0;
+        if self.byte(b".").is_some() {
+            let before = self.0.len();
+            nanos = self.digits(1, 9)?;
+            for _ in before - self.0.len()..9 {
+                nanos *= 10;
+            }
+        }
+        Some((hour, minute, second, nanos))
+    }
+
+    /// Takes an offset or none, up to the end of the text.
+    fn offset(&mut self) -> Option<TimeDelta> {
+        self.blanks();
+        if self.0.is_empty() || matches!(self.0, [b'Z' | b'z']) {
+            return Some(TimeDelta::zero());
+        }
+        let sign = self.byte(b"+-")?;
+        let hours = self.digits(2, 2)?;
+        let minutes = match self.byte(b":") {
+            None if self.0.is_empty() => 0,
+            _ => self.digits(2, 2)?,
+        };
+        if !self.0.is_empty() || hours > 23 || minutes > 59 {
+            return None;
+        }
+        let offset = TimeDelta::minutes(i64::from(hours * 60 + minutes));
+        Some(if sign == b'-' { -offset } else { offset })
     }
 }
 
@@ -60,5 +206,109 @@ impl fmt::Display for Timestamp {
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form() {
+        let table = [
+            ("2007-01-09T09:41:00", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09T09:41:00Z", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09t09:41:00z", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09 09:41:00", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09T09:41:00.2Z", "2007-01-09T09:41:00.2000000Z"),
+            (
+                "2007-01-09T09:41:00.6816663Z",
+                "2007-01-09T09:41:00.6816663Z",
+            ),
+            (
+                "2007-01-09 09:41:00.535404056",
+                "2007-01-09T09:41:00.5354040Z",
+            ),
+            (
+                "2007-01-09T09:41:00.346468+00:00",
+                "2007-01-09T09:41:00.3464680Z",
+            ),
+            ("2007-01-09T11:41:00+02:00", "2007-01-09T09:41:00.0000000Z"),
+            (
+                "2007-01-09T04:41:00.1-05:00",
+                "2007-01-09T09:41:00.1000000Z",
+            ),
+            ("2007-01-09T11:41:00+0200", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09T10:11:00+0030", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09T09:56:00+0015", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09T11:41:00+02", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09 11:41:00 +02:00", "2007-01-09T09:41:00.0000000Z"),
+            ("2007-01-09T00:30:00+01:00", "2007-01-08T23:30:00.0000000Z"),
+            (" 2007-01-09T09:41:00Z ", "2007-01-09T09:41:00.0000000Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:60.0000000Z"),
+            ("01/09/2007 09:41:00", "2007-01-09T09:41:00.0000000Z"),
+            ("1/9/2007 09:41:00", "2007-01-09T09:41:00.0000000Z"),
+            ("01/09/2007 21:41:00", "2007-01-09T21:41:00.0000000Z"),
+            ("01/09/2007 09:41:00 AM", "2007-01-09T09:41:00.0000000Z"),
+            ("1/9/2007 9:41:00 AM", "2007-01-09T09:41:00.0000000Z"),
+            ("1/9/2007 9:41:00 pm", "2007-01-09T21:41:00.0000000Z"),
+            ("1/9/2007 12:41:00 AM", "2007-01-09T00:41:00.0000000Z"),
+            ("1/9/2007 12:41:00 PM", "2007-01-09T12:41:00.0000000Z"),
+            (
+                "1/9/2007 10:41:00 AM +01:00",
+                "2007-01-09T09:41:00.0000000Z",
+            ),
+            ("4/19/2021, 12:13:19.483 PM", "2021-04-19T12:13:19.4830000Z"),
+            (
+                "4/19/2021, 12:13:19\u{202f}PM",
+                "2021-04-19T12:13:19.0000000Z",
+            ),
+        ];
+        for (text, expected) in table {
+            let time = Timestamp::parse(text).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(time.to_string(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "",
+            "yesterday",
+            "2007-01-09",
+            "2007-01-09T09:41",
+            "2007-13-09T09:41:00Z",
+            "2007-02-29T09:41:00Z",
+            "2007-01-09T24:00:00Z",
+            "2007-01-09T09:41:00.Z",
+            "2007-01-09T09:41:00.1234567890Z",
+            "2007-01-09T09:41:00+24:00",
+            "2007-01-09T09:41:00+02:0",
+            "2007-01-09T09:41:00Zulu",
+            "19/4/2021 12:13:19",
+            "1/9/2007 13:41:00 PM",
+            "1/9/2007 0:41:00 AM",
+            "1/9/07 09:41:00",
+            "1/9/2007",
+            "1/9/200709:41:00",
+            "１/９/2007 09:41:00",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text:?}");
+        }
+        let error = Timestamp::parse(&"x".repeat(1000)).unwrap_err();
+        assert!(error.to_string().len() < 200);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reads_back_what_it_writes(seconds in 0_i64..4_000_000_000, ticks in 0_u32..10_000_000) {
+            let time = Timestamp(DateTime::from_timestamp(seconds, ticks * 100).unwrap());
+            proptest::prop_assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+        }
+
+        #[test]
+        fn never_panics(text in "[0-9T:./ ,+APMZ-]{0,40}") {
+            let _ = Timestamp::parse(&text).map(|time| time.to_string());
+        }
     }
 }

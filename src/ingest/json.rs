@@ -1,0 +1,563 @@
+//! A validating JSON pull reader over bytes: the hot path of ingestion.
+//!
+//! It accepts exactly what RFC 8259 allows (a proptest holds it to `serde_json`), never recurses,
+//! and allocates only to decode a string with escapes. Values nobody asks for are skipped, yet
+//! still checked: a record that is broken anywhere is a reject, whatever the fields that are read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Brackets a value may be nested in. Entra's records stay below ten.
+pub(super) const MAX_DEPTH: u32 = 128;
+
+/// What is wrong, and at which byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JsonError {
+    pub(super) at: usize,
+    pub(super) problem: Problem,
+}
+
+/// What is wrong with a JSON text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// Another byte stands where this was expected.
+    Expected(&'static str),
+    /// The text ends where this was expected.
+    End(&'static str),
+    /// A raw control character inside a string.
+    Control,
+    /// A backslash before a character that cannot be escaped.
+    Escape,
+    /// Half of a surrogate pair.
+    Surrogate,
+    /// Bytes that are no UTF-8.
+    Utf8,
+    /// A number in a form JSON does not have.
+    Number,
+    /// More than [`MAX_DEPTH`] brackets.
+    Depth,
+}
+
+impl JsonError {
+    /// Whether more input could still mend it.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self.problem, Problem::End(_))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expected(what) => write!(f, "expected {what}"),
+            Self::End(what) => write!(f, "the text ends where {what} was expected"),
+            Self::Control => {
+                f.write_str("a control character inside a string (write it as an escape)")
+            }
+            Self::Escape => f.write_str("an escape that JSON does not have"),
+            Self::Surrogate => f.write_str("half of a surrogate pair"),
+            Self::Utf8 => f.write_str("invalid UTF-8"),
+            Self::Number => f.write_str("a number in a form that JSON does not have"),
+            Self::Depth => write!(f, "nested deeper than {MAX_DEPTH}"),
+        }
+    }
+}
+
+/// A string as it stands between its quotes; checked, not yet decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Text<'a> {
+    raw: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// A text that holds no escapes, whatever it looks like.
+    pub(super) fn verbatim(text: &'a str) -> Self {
+        Self {
+            raw: text.as_bytes(),
+            escaped: false,
+        }
+    }
+
+    /// The bytes between the quotes, if they are the text itself.
+    pub(super) fn plain(self) -> Option<&'a [u8]> {
+        (!self.escaped).then_some(self.raw)
+    }
+
+    /// Whether nothing stands between the quotes.
+    pub(super) fn is_empty(self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// The text; borrowed where it holds no escapes.
+    pub(super) fn decode(self) -> Cow<'a, str> {
+        if self.escaped {
+            Cow::Owned(unescape(self.raw))
+        } else {
+            // INVARIANT: the reader has validated the bytes.
+            Cow::Borrowed(std::str::from_utf8(self.raw).unwrap_or_default())
+        }
+    }
+}
+
+/// A value: scalars as they stand, the rest as a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Number(&'a [u8]),
+    Text(Text<'a>),
+    Array(&'a [u8]),
+    Object(&'a [u8]),
+}
+
+impl Value<'_> {
+    /// What it is called in an error.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+/// A cursor over a JSON text.
+#[derive(Debug, Clone)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+type Result<T> = std::result::Result<T, JsonError>;
+
+impl<'a> Reader<'a> {
+    /// Reads from `at` on.
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// The offset of the next byte.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte.
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// The bytes from `start` up to the cursor.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Steps over the byte that was peeked at.
+    #[inline]
+    pub(super) fn bump(&mut self) {
+        self.at += 1;
+    }
+
+    /// Steps over white space.
+    #[inline]
+    pub(super) fn blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn fail<T>(&self, problem: Problem) -> Result<T> {
+        Err(JsonError {
+            at: self.at,
+            problem,
+        })
+    }
+
+    /// The error for a byte that is not `what`, or for the end of the text.
+    pub(super) fn unexpected<T>(&self, what: &'static str) -> Result<T> {
+        self.fail(match self.peek() {
+            Some(_) => Problem::Expected(what),
+            None => Problem::End(what),
+        })
+    }
+
+    /// Steps from a `{` to its first key, or from behind a value to the next one; `None` behind the `}`.
+    #[inline]
+    pub(super) fn next_key(&mut self, first: bool) -> Result<Option<Text<'a>>> {
+        self.blanks();
+        match self.peek() {
+            Some(b'{') if first => {
+                self.bump();
+                self.blanks();
+                if self.peek() == Some(b'}') {
+                    self.bump();
+                    return Ok(None);
+                }
+                self.key(if self.peek().is_none() {
+                    "a key or `}`"
+                } else {
+                    "a key in double quotes or `}`"
+                })
+                .map(Some)
+            }
+            Some(b',') if !first => {
+                self.bump();
+                self.blanks();
+                self.key("a key in double quotes").map(Some)
+            }
+            Some(b'}') if !first => {
+                self.bump();
+                Ok(None)
+            }
+            _ if first => self.unexpected("`{`"),
+            _ => self.unexpected("`,` or `}`"),
+        }
+    }
+
+    /// Reads a key and the colon behind it.
+    #[inline]
+    fn key(&mut self, what: &'static str) -> Result<Text<'a>> {
+        if self.peek() != Some(b'"') {
+            return self.unexpected(what);
+        }
+        let key = self.string()?;
+        self.blanks();
+        if self.peek() != Some(b':') {
+            return self.unexpected("`:`");
+        }
+        self.bump();
+        self.blanks();
+        Ok(key)
+    }
+
+    /// Reads the string whose opening quote is the next byte.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Text<'a>> {
+        let start = self.at + 1;
+        self.at = start;
+        let mut escaped = false;
+        let mut seen = 0;
+        loop {
+            seen |= self.plain_run();
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(0..0x20) => return self.fail(Problem::Control),
+                Some(byte) => {
+                    seen |= u64::from(byte);
+                    self.at += 1;
+                }
+                None => return self.fail(Problem::End("a closing `\"`")),
+            }
+        }
+        let raw = self.since(start);
+        if seen & HIGH != 0
+            && let Err(error) = std::str::from_utf8(raw)
+        {
+            return Err(JsonError {
+                at: start + error.valid_up_to(),
+                problem: Problem::Utf8,
+            });
+        }
+        self.at += 1;
+        Ok(Text { raw, escaped })
+    }
+
+    /// Steps over bytes that end no string, eight at a time; the bits seen on the way tell ASCII.
+    #[inline]
+    fn plain_run(&mut self) -> u64 {
+        let mut seen = 0;
+        while let Some(chunk) = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk())
+        {
+            let word = u64::from_le_bytes(*chunk);
+            let special = specials(word);
+            if special == 0 {
+                seen |= word;
+                self.at += 8;
+                continue;
+            }
+            let bits = special.trailing_zeros() & !7;
+            seen |= word & ((1 << bits) - 1);
+            self.at += bits as usize / 8;
+            break;
+        }
+        seen
+    }
+
+    /// Checks the escape whose backslash is the next byte.
+    #[cold]
+    fn escape(&mut self) -> Result<()> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u') => match self.unicode_escape()? {
+                0xDC00..0xE000 => self.fail(Problem::Surrogate),
+                0xD800..0xDC00 => {
+                    let high_at = self.at;
+                    self.at += 6;
+                    match (self.peek(), self.bytes.get(self.at + 1)) {
+                        (Some(b'\\'), Some(b'u')) => {}
+                        (None, _) | (Some(b'\\'), None) => {
+                            return self.fail(Problem::End("the second half of a surrogate pair"));
+                        }
+                        _ => {
+                            self.at = high_at;
+                            return self.fail(Problem::Surrogate);
+                        }
+                    }
+                    if !(0xDC00..0xE000).contains(&self.unicode_escape()?) {
+                        self.at = high_at;
+                        return self.fail(Problem::Surrogate);
+                    }
+                    self.at += 6;
+                    Ok(())
+                }
+                _ => {
+                    self.at += 6;
+                    Ok(())
+                }
+            },
+            Some(_) => self.fail(Problem::Escape),
+            None => self.fail(Problem::End("an escape")),
+        }
+    }
+
+    /// The code unit of the `\uXXXX` at the cursor, which stays.
+    fn unicode_escape(&self) -> Result<u32> {
+        let mut unit = 0;
+        for offset in 2..6 {
+            match self.bytes.get(self.at + offset) {
+                Some(byte) => match char::from(*byte).to_digit(16) {
+                    Some(digit) => unit = unit << 4 | digit,
+                    None => return self.fail(Problem::Escape),
+                },
+                None => return self.fail(Problem::End("four hexadecimal digits")),
+            }
+        }
+        Ok(unit)
+    }
+
+    /// Reads the number at the cursor.
+    fn number(&mut self) -> Result<&'a [u8]> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.bump();
+        }
+        match self.peek() {
+            Some(b'0') => self.bump(),
+            Some(b'1'..=b'9') => self.digits(),
+            Some(_) => return self.fail(Problem::Number),
+            None => return self.fail(Problem::End("a digit")),
+        }
+        if self.peek() == Some(b'.') {
+            self.bump();
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.bump();
+            if let Some(b'+' | b'-') = self.peek() {
+                self.bump();
+            }
+            self.some_digits()?;
+        }
+        // `01`, `1x` and `1"` would only show at the next token, as a missing comma.
+        if let Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'+' | b'-') = self.peek() {
+            return self.fail(Problem::Number);
+        }
+        Ok(self.since(start))
+    }
+
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.bump();
+        }
+    }
+
+    fn some_digits(&mut self) -> Result<()> {
+        match self.peek() {
+            Some(b'0'..=b'9') => {
+                self.digits();
+                Ok(())
+            }
+            Some(_) => self.fail(Problem::Number),
+            None => self.fail(Problem::End("a digit")),
+        }
+    }
+
+    fn literal(&mut self, word: &'static str) -> Result<()> {
+        for expected in word.bytes() {
+            match self.peek() {
+                Some(byte) if byte == expected => self.bump(),
+                Some(_) => return self.fail(Problem::Expected("a value")),
+                None => return self.fail(Problem::End("a value")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the value at the cursor, which `outer` brackets enclose.
+    #[inline]
+    pub(super) fn value(&mut self, outer: u32) -> Result<Value<'a>> {
+        let start = self.at;
+        match self.peek() {
+            Some(b'"') => self.string().map(Value::Text),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
+            Some(b't') => self.literal("true").map(|()| Value::Bool(true)),
+            Some(b'f') => self.literal("false").map(|()| Value::Bool(false)),
+            Some(b'n') => self.literal("null").map(|()| Value::Null),
+            Some(b'{') => {
+                self.skip(outer)?;
+                Ok(Value::Object(self.since(start)))
+            }
+            Some(b'[') => {
+                self.skip(outer)?;
+                Ok(Value::Array(self.since(start)))
+            }
+            _ => self.unexpected("a value"),
+        }
+    }
+
+    /// Steps over the value at the cursor, which `outer` brackets enclose, and checks all of it.
+    pub(super) fn skip(&mut self, outer: u32) -> Result<()> {
+        let mut depth = outer;
+        // One bit per open bracket, the innermost lowest: set for an object.
+        let mut objects: u128 = 0;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                }
+                Some(open @ (b'{' | b'[')) => {
+                    if depth >= MAX_DEPTH {
+                        return self.fail(Problem::Depth);
+                    }
+                    if open == b'{' {
+                        if self.next_key(true)?.is_some() {
+                            depth += 1;
+                            objects = objects << 1 | 1;
+                            continue;
+                        }
+                    } else {
+                        self.bump();
+                        self.blanks();
+                        if self.peek() != Some(b']') {
+                            depth += 1;
+                            objects <<= 1;
+                            continue;
+                        }
+                        self.bump();
+                    }
+                }
+                Some(b't') => self.literal("true")?,
+                Some(b'f') => self.literal("false")?,
+                Some(b'n') => self.literal("null")?,
+                _ => return self.unexpected("a value"),
+            }
+            // A value is complete: close brackets until another one is due.
+            loop {
+                if depth == outer {
+                    return Ok(());
+                }
+                if objects & 1 == 1 {
+                    if self.next_key(false)?.is_some() {
+                        break;
+                    }
+                } else {
+                    self.blanks();
+                    match self.peek() {
+                        Some(b',') => {
+                            self.bump();
+                            self.blanks();
+                            break;
+                        }
+                        Some(b']') => self.bump(),
+                        _ => return self.unexpected("`,` or `]`"),
+                    }
+                }
+                depth -= 1;
+                objects >>= 1;
+            }
+        }
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Marks the bytes of a word that are a quote, a backslash or a control character.
+///
+/// The lowest mark is exact; a borrow may set marks above it (Mycroft's test for a zero byte).
+#[inline]
+fn specials(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGH
+}
+
+/// Decodes a checked string.
+#[cold]
+fn unescape(raw: &[u8]) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(run) = rest.iter().position(|byte| *byte == b'\\') {
+        let (plain, escape) = rest.split_at(run);
+        text.push_str(&String::from_utf8_lossy(plain));
+        let (letter, length) = match escape.get(1) {
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'u') => match (code_unit(escape, 2), code_unit(escape, 8)) {
+                (high @ 0xD800..0xDC00, low) => {
+                    let code =
+                        0x1_0000 + ((high - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
+                    (
+                        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+                        12,
+                    )
+                }
+                (unit, _) => (
+                    char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                    6,
+                ),
+            },
+            Some(other) => (char::from(*other), 2),
+            None => break,
+        };
+        text.push(letter);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    text.push_str(&String::from_utf8_lossy(rest));
+    text
+}
+
+fn code_unit(escape: &[u8], at: usize) -> u32 {
+    escape
+        .get(at..at + 4)
+        .unwrap_or_default()
+        .iter()
+        .fold(0, |unit, byte| {
+            unit << 4 | char::from(*byte).to_digit(16).unwrap_or(0)
+        })
+}
+
+#[cfg(test)]
+mod tests;
