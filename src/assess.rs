@@ -135,21 +135,30 @@ impl<'p> Block<'p> {
         }
     }
 
-    /// Moves every position by the records and lines that stand before the block in its source.
-    pub fn shift(&mut self, records: u64, lines: u64) {
-        let positions = self
+    /// Moves every record number by the records that stand before the block in its source.
+    pub fn shift(&mut self, records: u64) {
+        for position in self.positions() {
+            position.record += records;
+        }
+    }
+
+    /// Undoes the numbering of a reader that counted `records` of the source before this block.
+    pub fn shift_back(&mut self, records: u64) {
+        for position in self.positions() {
+            position.record = position.record.saturating_sub(records);
+        }
+    }
+
+    fn positions(&mut self) -> impl Iterator<Item = &mut Position> {
+        let findings = self
             .findings
             .iter_mut()
-            .map(|(_, finding)| &mut finding.position)
-            .chain(
-                self.rejected
-                    .iter_mut()
-                    .map(|rejected| &mut rejected.position),
-            );
-        for position in positions {
-            position.record += records;
-            position.line += lines;
-        }
+            .map(|(_, finding)| &mut finding.position);
+        findings.chain(
+            self.rejected
+                .iter_mut()
+                .map(|rejected| &mut rejected.position),
+        )
     }
 }
 

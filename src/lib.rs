@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod assess;
+pub mod cli;
 pub mod config;
 pub mod finding;
 pub mod handler;

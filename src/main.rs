@@ -1,3 +1,7 @@
-//! The `spwatch` binary: parses arguments, starts telemetry, maps the outcome to an exit code.
+//! The `spwatch` binary: parses arguments, runs the command, maps its outcome to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spwatch::cli::run()
+}

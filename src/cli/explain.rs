@@ -1,0 +1,395 @@
+//! `spwatch explain`: one sign-in, every check, passing and failing.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::input::{Window, inputs};
+use super::{Exit, KindWord, PolicyArgument, load_policy, now_or, parse_id, parse_time, printable};
+use crate::ingest::{self, Context, Csv, Document, Item, MAX_RECORD, Offset, Position, Shape};
+use crate::policy::{Check, Policy, Status};
+use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
+use crate::verdict::{Reason, Verdict};
+
+const EXAMPLES: &str = "\
+Examples:
+  spwatch explain --id 6f2c0d2e-0a43-4f0e-9b53-0d4b8c9f1a00 signins.json
+  spwatch explain --app-id 00000000-1111-2222-3333-444444444444 --ip 203.0.113.9 --place RU/Moskva
+
+Exit code 10 where the sign-in is a due finding.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Log files to look for --id in, folders of them, or -
+    #[arg(value_name = "FILE", requires = "id")]
+    files: Vec<PathBuf>,
+    /// The record's own id
+    #[arg(long, requires = "files")]
+    id: Option<String>,
+    #[command(flatten)]
+    policy: PolicyArgument,
+    #[command(flatten)]
+    flags: Flags,
+    /// How the explanation is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The time that counts as now
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    now: Option<Timestamp>,
+}
+
+/// A sign-in described by hand.
+#[derive(Debug, clap::Args)]
+#[group(conflicts_with = "id", multiple = true)]
+struct Flags {
+    /// Application (client) id
+    #[arg(long, value_parser = parse_id)]
+    app_id: Option<Id<'static>>,
+    /// Object id of the enterprise application
+    #[arg(long, value_parser = parse_id)]
+    service_principal_id: Option<Id<'static>>,
+    /// Display name
+    #[arg(long)]
+    name: Option<String>,
+    /// Address
+    #[arg(long)]
+    ip: Option<String>,
+    /// Country[/state[/city]]
+    #[arg(long)]
+    place: Option<String>,
+    /// Display name or app id of the API that was asked for
+    #[arg(long)]
+    resource: Option<String>,
+    /// Key id of the credential
+    #[arg(long, value_parser = parse_id)]
+    credential: Option<Id<'static>>,
+    /// Kind of credential
+    #[arg(long, value_enum)]
+    credential_type: Option<CredentialWord>,
+    /// Entra tenant
+    #[arg(long, value_parser = parse_id)]
+    tenant: Option<Id<'static>>,
+    /// How it ended
+    #[arg(long, value_enum)]
+    outcome: Option<OutcomeWord>,
+    /// When [default: now]
+    #[arg(long, value_parser = parse_time)]
+    time: Option<Timestamp>,
+    /// Which log
+    #[arg(long, value_enum)]
+    kind: Option<KindWord>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CredentialWord {
+    Secret,
+    Certificate,
+    Assertion,
+    Federated,
+    ManagedIdentity,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OutcomeWord {
+    Success,
+    Failure,
+    BlockedByCa,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One document
+    Json,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let now = now_or(arguments.now);
+    let policy = match load_policy(&arguments.policy.policy, now)? {
+        Ok(policy) => policy,
+        Err(exit) => return Ok(exit),
+    };
+    let sign_in = match &arguments.id {
+        Some(id) => {
+            let context = Context {
+                tenant: arguments.flags.tenant.clone(),
+                kind: arguments.flags.kind.map(Into::into),
+                ..Context::default()
+            };
+            find(id, &arguments.files, &context)?
+        }
+        None => arguments.flags.sign_in(now)?,
+    };
+    let judgement = policy.judge(&sign_in);
+    let mut out = io::stdout().lock();
+    match arguments.format {
+        Format::Text => {
+            let colour = out.is_terminal();
+            write_text(&mut out, &policy, &sign_in, colour)?;
+        }
+        Format::Json => write_json(&mut out, &policy, &sign_in)?,
+    }
+    Ok(if judgement.is_due() {
+        Exit::Found
+    } else {
+        Exit::Clean
+    })
+}
+
+impl Flags {
+    fn sign_in(&self, now: Timestamp) -> anyhow::Result<SignIn<'static>> {
+        anyhow::ensure!(
+            self.app_id.is_some() || self.service_principal_id.is_some() || self.name.is_some(),
+            "say which app: --app-id, --service-principal-id or --name, or a record: --id ID FILE"
+        );
+        let ip = match &self.ip {
+            None => None,
+            Some(text) => Some(
+                parse_address(text)
+                    .ok_or_else(|| anyhow::anyhow!("--ip {text:?} is no address"))?,
+            ),
+        };
+        let mut place = self.place.as_deref().unwrap_or_default().splitn(3, '/');
+        let mut part = || {
+            place
+                .next()
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+        };
+        let (country, state, city) = (
+            part().map(|country| country.to_ascii_uppercase()),
+            part(),
+            part(),
+        );
+        let outcome = match self.outcome {
+            None | Some(OutcomeWord::Success) => Outcome::Success,
+            Some(OutcomeWord::Failure) => Outcome::Failure,
+            Some(OutcomeWord::BlockedByCa) => Outcome::BlockedByCa,
+        };
+        Ok(SignIn {
+            kind: self.kind.map_or(Kind::ServicePrincipal, Into::into),
+            id: None,
+            key: 0,
+            time: self.time.unwrap_or(now),
+            time_generated: None,
+            tenant_id: self.tenant.clone(),
+            app_id: self.app_id.clone(),
+            service_principal_id: self.service_principal_id.clone(),
+            name: self.name.clone().map(Into::into),
+            app_owner_tenant_id: None,
+            result_code: None,
+            outcome,
+            ip,
+            caller_ip: None,
+            country: country.map(Into::into),
+            state: state.map(Into::into),
+            city: city.map(Into::into),
+            resource: self.resource.clone().map(Into::into),
+            resource_id: self
+                .resource
+                .clone()
+                .and_then(|text| Id::parse(text.into())),
+            credential_key_id: self.credential.clone(),
+            federated_credential_id: None,
+            credential_type: self.credential_type.map(|word| match word {
+                CredentialWord::Secret => CredentialType::Secret,
+                CredentialWord::Certificate => CredentialType::Certificate,
+                CredentialWord::Assertion => CredentialType::Assertion,
+                CredentialWord::Federated => CredentialType::Federated,
+                CredentialWord::ManagedIdentity => CredentialType::ManagedIdentity,
+            }),
+            correlation_id: None,
+        })
+    }
+}
+
+/// Looks for a record in logs of any size, and stops at the first.
+fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn<'static>> {
+    let id = id.trim();
+    let mut sign_ins = 0_u64;
+    for input in inputs(files)? {
+        let mut found = None;
+        let mut visit = |_: Position, item: Item<'_>| {
+            if let Item::SignIn(sign_in) = item {
+                sign_ins += 1;
+                if found.is_none() && sign_in.id_text().eq_ignore_ascii_case(id) {
+                    found = Some(sign_in.into_owned());
+                }
+            }
+        };
+        let reader = input
+            .open(|_| {})
+            .map_err(|error| anyhow::anyhow!("read {}: {error}", input.name))?;
+        let mut window = Window::new(reader);
+        let mut size = 2 << 20;
+        window.fill(size);
+        let shape = ingest::sniff(window.bytes(), window.last);
+        let mut csv = Csv::new(context);
+        let mut document = Document::new(context);
+        let mut offset = Offset::default();
+        loop {
+            window.fill(size);
+            let last = window.last;
+            let bytes = window.bytes();
+            let used = match shape {
+                Shape::Csv => csv.read(bytes, last, &mut visit),
+                Shape::Document => document.read(bytes, last, &mut visit),
+                Shape::Lines => {
+                    let whole = match last {
+                        true => bytes.len(),
+                        false => bytes
+                            .iter()
+                            .rposition(|byte| *byte == b'\n')
+                            .map_or(0, |end| end + 1),
+                    };
+                    offset = ingest::read_lines(
+                        bytes.get(..whole).unwrap_or_default(),
+                        offset,
+                        context,
+                        &mut visit,
+                    );
+                    whole
+                }
+            };
+            window.consume(used);
+            size = if used == 0 {
+                (size * 2).min(8 * MAX_RECORD)
+            } else {
+                2 << 20
+            };
+            anyhow::ensure!(
+                used > 0 || last || size < 8 * MAX_RECORD,
+                "{}: line {} is too long to look through",
+                input.name,
+                offset.lines + 1
+            );
+            if last {
+                break;
+            }
+        }
+        if let Some(error) = window.failure {
+            anyhow::bail!("read {}: {error}", input.name);
+        }
+        if let Some(sign_in) = found {
+            return Ok(sign_in);
+        }
+    }
+    anyhow::bail!("no sign-in has the id {id:?} ({sign_ins} were looked at)")
+}
+
+#[derive(Serialize)]
+struct JsonDocument<'a> {
+    schema: &'static str,
+    verdict: &'static str,
+    due: bool,
+    severity: &'static str,
+    app: Option<&'a str>,
+    reasons: Vec<Reason>,
+    checks: Vec<JsonCheck>,
+}
+
+#[derive(Serialize)]
+struct JsonCheck {
+    name: &'static str,
+    status: &'static str,
+    code: Option<&'static str>,
+    message: String,
+    file: Option<String>,
+    line: Option<usize>,
+    fix: Option<String>,
+}
+
+fn write_json(out: &mut dyn Write, policy: &Policy, sign_in: &SignIn<'_>) -> anyhow::Result<()> {
+    let judgement = policy.judge(sign_in);
+    let checks = policy.checks(sign_in).into_iter().map(|check| JsonCheck {
+        name: check.name,
+        status: check.status.as_str(),
+        code: check.code.map(|code| code.as_str()),
+        message: check.message,
+        file: check.file.map(|file| file.to_string()),
+        line: check.line,
+        fix: check.fix,
+    });
+    let document = JsonDocument {
+        schema: "spwatch/explain/v1",
+        verdict: judgement.verdict.as_str(),
+        due: judgement.is_due(),
+        severity: judgement.severity.as_str(),
+        app: judgement.app.map(|app| app.name.as_str()),
+        reasons: policy.reasons(sign_in, &judgement),
+        checks: checks.collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn write_text(
+    out: &mut dyn Write,
+    policy: &Policy,
+    sign_in: &SignIn<'_>,
+    colour: bool,
+) -> io::Result<()> {
+    let judgement = policy.judge(sign_in);
+    let id = sign_in
+        .app_id
+        .as_ref()
+        .or(sign_in.service_principal_id.as_ref());
+    let who = match (sign_in.name.as_deref(), id) {
+        (Some(name), Some(id)) => format!("{} ({id})", printable(name)),
+        (Some(name), None) => printable(name),
+        (None, Some(id)) => printable(&id.to_string()),
+        (None, None) => "an app without a name".to_owned(),
+    };
+    writeln!(out, "{}  {}  {who}", sign_in.time, sign_in.outcome.as_str())?;
+    let verdict = match judgement.verdict {
+        Verdict::Allowed => "allowed".to_owned(),
+        verdict if judgement.is_due() => format!(
+            "{}: an alert of severity {} is due",
+            verdict.as_str(),
+            judgement.severity
+        ),
+        verdict => format!("{}: recorded or counted, nothing is sent", verdict.as_str()),
+    };
+    writeln!(out, "{verdict}\n")?;
+    for check in policy.checks(sign_in) {
+        write_check(out, &check, colour)?;
+    }
+    Ok(())
+}
+
+fn write_check(out: &mut dyn Write, check: &Check, colour: bool) -> io::Result<()> {
+    let (mark, code) = match check.status {
+        Status::Passed => ("pass", "32"),
+        Status::Failed => ("FAIL", "31"),
+        Status::NotApplicable => ("n/a ", "2"),
+    };
+    let mark = if colour {
+        format!("\u{1b}[{code}m{mark}\u{1b}[0m")
+    } else {
+        mark.to_owned()
+    };
+    write!(
+        out,
+        "{mark}  {:<15}  {}",
+        check.name,
+        printable(&check.message)
+    )?;
+    if let (Some(file), Some(line)) = (&check.file, check.line) {
+        write!(out, " ({file}:{line})")?;
+    }
+    writeln!(out)?;
+    if let Some(fix) = &check.fix {
+        writeln!(
+            out,
+            "                       to allow it: {}",
+            printable(fix)
+        )?;
+    }
+    Ok(())
+}

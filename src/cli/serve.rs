@@ -1,0 +1,56 @@
+//! `spwatch serve`: the Functions custom handler.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::Exit;
+use crate::config::{Config, app_root};
+use crate::handler::{self, App, PolicyStore};
+use crate::sender::Sender;
+use crate::telemetry;
+
+const EXAMPLES: &str = "\
+Examples:
+  func start                       the Functions host starts `spwatch serve` itself (host.json)
+  spwatch serve --port 8080        by hand, for a look at GET /
+
+Environment: FUNCTIONS_CUSTOMHANDLER_PORT, FUNCTIONS_APP_ROOT_PATH, SPWATCH_POLICY, SPWATCH_STATE, SPWATCH_LOG.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Port on 127.0.0.1, where the host does not name one [default: 8080]
+    #[arg(long)]
+    port: Option<u16>,
+    /// The policy's root file [default: $SPWATCH_POLICY, else policy.toml in the app root]
+    #[arg(long, short, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    telemetry::start(lookup("SPWATCH_LOG").as_deref());
+    let host_json = std::fs::read_to_string(app_root(&lookup).join("host.json")).ok();
+    let config = Config::read(
+        &lookup,
+        arguments.port,
+        arguments.policy,
+        host_json.as_deref(),
+    )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let ended = runtime.block_on(async {
+        let policies = PolicyStore::new(config.policy.clone(), &config.state);
+        let sender = Sender::new()?;
+        let app = App::new(policies, sender, Arc::new(lookup), config.deadline);
+        handler::serve(&config, app).await?;
+        anyhow::Ok(())
+    });
+    // A batch that outlived its grace is still being judged: the host will send it again.
+    runtime.shutdown_background();
+    ended.map(|()| Exit::Clean)
+}
