@@ -76,15 +76,6 @@ pub fn compile(
     }
     compiler.ranges.report_unused(compiler.collector);
     compiler.places.report_unused(compiler.collector);
-    if let Some(tenants) = &document.tenants
-        && tenants.value.is_empty()
-    {
-        let message = "an empty list of tenants makes every sign-in a finding";
-        compiler
-            .collector
-            .report(Code::AllowsNothing, tenants.spot, message)
-            .help("leave `tenants` out to accept every tenant");
-    }
     let files = compiler.files;
     let chooser = Chooser::build(&entries);
     if chooser.is_none() {
@@ -301,7 +292,6 @@ impl Compiler<'_, '_> {
         let mut seen: FxHashMap<uuid::Uuid, Spot> = FxHashMap::default();
         for credential in &app.credentials {
             let ips = self.ranges(credential.allow_ips.as_ref());
-            self.warn_of_nothing(credential.allow_ips.as_ref(), "allow.ips");
             let expires = credential.expires.as_ref();
             let expired_from = expires.and_then(|day| day_after(day.value));
             if let (Some(expires), Some(now), Some(from)) = (expires, self.now, expired_from)
@@ -377,21 +367,6 @@ impl Compiler<'_, '_> {
             .help(help);
     }
 
-    fn warn_of_nothing<T>(&mut self, list: Option<&List<T>>, key: &str) {
-        if let Some(list) = list
-            && list.value.is_empty()
-        {
-            self.report_nothing(list.spot, key);
-        }
-    }
-
-    fn report_nothing(&mut self, spot: Spot, key: &str) {
-        let message = format!("`{key} = []` allows nothing");
-        self.collector
-            .report(Code::AllowsNothing, spot, message)
-            .help("leave it out to allow everything");
-    }
-
     fn warn_of_app(&mut self, app: &AppDocument, entry: &Entry) {
         if !app.restricted {
             self.collector
@@ -415,18 +390,6 @@ impl Compiler<'_, '_> {
                     "the app is found by its display name alone, which can be forged and renamed",
                 )
                 .help("add app_id = \"…\"");
-        }
-        self.warn_of_nothing(app.allow_ips.as_ref(), "allow.ips");
-        self.warn_of_nothing(app.allow_places.as_ref(), "allow.places");
-        if let Some(list) = &app.allow_resources
-            && list.value.is_empty()
-        {
-            self.report_nothing(list.spot, "allow.resources");
-        }
-        if let Some(list) = &app.allow_types
-            && list.value.is_empty()
-        {
-            self.report_nothing(list.spot, "allow.credential_types");
         }
         let ips = match (&entry.allow_ips, &entry.deny_ips) {
             (Some(allow), Some(deny)) if allow.rule.written() > 0 => deny.rule.covers(&allow.rule),

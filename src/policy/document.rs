@@ -163,6 +163,7 @@ impl Document {
         let Some(node) = fields.get("tenants") else {
             return;
         };
+        warn_if_empty(Some(node), collector);
         let Some(members) = node.members(collector, "tenant ids") else {
             return;
         };
@@ -301,7 +302,7 @@ fn tables<'d>(
         collector
             .report(Code::WrongType, node.key_spot(), message)
             .help(format!("write [[{key}]]"));
-        return Vec::new();
+        return vec![node];
     }
     node.members(collector, "tables").unwrap_or_default()
 }
@@ -418,11 +419,14 @@ fn read_places(members: Vec<Node<'_>>, collector: &mut Collector) -> Vec<Located
     places
 }
 
+/// The members of a list as written.
+type Members<T> = Vec<Located<Member<T>>>;
+
 /// A list under a key, with its place.
 fn list<T>(
     node: Option<Node<'_>>,
     of: &str,
-    read: fn(Vec<Node<'_>>, &mut Collector) -> Vec<Located<Member<T>>>,
+    read: fn(Vec<Node<'_>>, &mut Collector) -> Members<T>,
     collector: &mut Collector,
 ) -> Option<List<T>> {
     let node = node?;
@@ -431,4 +435,27 @@ fn list<T>(
         value: read(members, collector),
         spot: node.spot(),
     })
+}
+
+/// A list of what is allowed: empty it allows nothing, which is seldom meant.
+fn allow_list<T>(
+    node: Option<Node<'_>>,
+    of: &str,
+    read: fn(Vec<Node<'_>>, &mut Collector) -> Members<T>,
+    collector: &mut Collector,
+) -> Option<List<T>> {
+    warn_if_empty(node, collector);
+    list(node, of, read, collector)
+}
+
+fn warn_if_empty(node: Option<Node<'_>>, collector: &mut Collector) {
+    if let Some(node) = node.filter(|node| node.is_empty_array()) {
+        collector
+            .report(
+                Code::AllowsNothing,
+                node.spot(),
+                "an empty list allows nothing",
+            )
+            .help("leave it out to allow everything");
+    }
 }

@@ -83,7 +83,7 @@ impl Text {
             .checked_sub(1)
             .and_then(|index| self.line_starts.get(index))
             .copied()
-            .unwrap_or(0);
+            .unwrap_or(self.text.len());
         start.max(self.mark)
     }
 

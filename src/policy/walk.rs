@@ -36,6 +36,13 @@ impl<'d> Node<'d> {
         self.key_spot
     }
 
+    pub(super) fn is_empty_array(self) -> bool {
+        self.value
+            .get_ref()
+            .as_array()
+            .is_some_and(|array| array.is_empty())
+    }
+
     pub(super) fn is_table(self) -> bool {
         self.value.get_ref().is_table()
     }
@@ -108,7 +115,7 @@ impl<'d> Node<'d> {
                 spot: text.spot,
             }),
             _ => {
-                let message = format!("`{}` is no GUID: {}", self.key, quoted(&text.value));
+                let message = format!("{} is no GUID", quoted(&text.value));
                 collector
                     .report(Code::InvalidGuid, text.spot, message)
                     .help("the form is 00000000-1111-2222-3333-444444444444");
@@ -153,7 +160,7 @@ impl<'d> Node<'d> {
         let text = self.raw_text(collector)?;
         let value = parse_duration(&text.value);
         if value.is_none() {
-            let message = format!("`{}` is no duration: {}", self.key, quoted(&text.value));
+            let message = format!("{} is no duration", quoted(&text.value));
             collector
                 .report(Code::InvalidDuration, text.spot, message)
                 .help(
@@ -170,7 +177,7 @@ impl<'d> Node<'d> {
             return self.not_a_date(collector, "a date and time with an offset");
         };
         if time.time.is_some() && time.date.is_some() && time.offset.is_none() {
-            let message = format!("`{}` lacks an offset: whose midnight is it?", self.key);
+            let message = format!("`{}` lacks an offset from UTC", self.key);
             collector
                 .report(Code::InvalidTime, spot, message)
                 .help(format!("add `Z` for UTC: {time}Z"));
