@@ -122,7 +122,8 @@ impl Policy {
         } else {
             tenant = self.tenant_passed(tenant, sign_in);
         }
-        vec![app, tenant]
+        let line = self.tenants.as_ref().map(|tenants| tenants.line);
+        vec![app, self.place_of(tenant, line)]
     }
 
     fn tenant_passed(&self, mut check: Check, sign_in: &SignIn<'_>) -> Check {
@@ -178,7 +179,11 @@ impl Policy {
         if dimension == Dimension::Tenant && held != Held::Failed(ReasonCode::TenantNotAllowed) {
             check = self.tenant_passed(check, sign_in);
         }
-        self.place_of(check, decided_at(entry, dimension, held, sign_in))
+        let line = match dimension {
+            Dimension::Tenant => self.tenants.as_ref().map(|tenants| tenants.line),
+            _ => decided_at(entry, dimension, held, sign_in),
+        };
+        self.place_of(check, line)
     }
 
     /// The change of one line that would allow what failed.

@@ -92,7 +92,13 @@ pub fn compile(
             .map(|(name, sink)| (name, sink.sink))
             .collect(),
         hash: hash(sources),
-        tenants: document.tenants.map(|tenants| tenants.value),
+        tenants: document.tenants.map(|tenants| At {
+            line: Line {
+                file: tenants.spot.file,
+                line: collector.line(tenants.spot),
+            },
+            rule: tenants.value,
+        }),
         entries,
         chooser,
         cases: document

@@ -52,17 +52,20 @@ impl Text {
             name: source.name.clone(),
             line_starts: std::iter::once(0).chain(starts).collect(),
             mark: if text.starts_with('\u{feff}') { 3 } else { 0 },
-            text: text.clone(),
+            text: without_lone_returns(text),
         }
     }
 
-    /// Line and column, both from 1, the column in characters.
+    /// Line and column, both from 1, the column in characters. A line's end is one column, whether
+    /// it is written as one or as two characters.
     pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let offset = offset.min(self.text.len());
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_start(line);
-        let before = self.text.get(start..offset.max(start)).unwrap_or_default();
-        (line, before.chars().count() + 1)
+        let (_, shown) = self.line(line);
+        let length = offset.saturating_sub(start).min(shown.len());
+        let letters = shown.char_indices().take_while(|(at, _)| *at < length);
+        (line, letters.count() + 1)
     }
 
     /// The line's text without its end, and the offset at which it begins.
@@ -120,6 +123,20 @@ impl Text {
     pub(super) fn shown(&self) -> &str {
         &self.text
     }
+}
+
+/// A carriage return that ends no line is an error of its own; shown as a blank it stays a column.
+fn without_lone_returns(text: &str) -> String {
+    if !text.contains('\r') {
+        return text.to_owned();
+    }
+    let mut letters = text.chars().peekable();
+    let mut shown = String::with_capacity(text.len());
+    while let Some(letter) = letters.next() {
+        let lone = letter == '\r' && letters.peek() != Some(&'\n');
+        shown.push(if lone { ' ' } else { letter });
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn failing_tests_of_a_policy_say_what_they_got() {
     let now = at("2026-11-24T00:00:00Z");
     let last = policy.run_tests(now).pop().unwrap();
     assert!(!last.passed);
-    assert_eq!((last.got.as_str(), last.line), ("unknown-app", 71));
+    assert_eq!((last.got.as_str(), last.line), ("unknown-app", 75));
     assert_eq!(
         last.got_reasons[0].message,
         "no entry of the policy selects app \"Elsewhere\""
