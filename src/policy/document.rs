@@ -143,8 +143,16 @@ impl Document {
                 define(&mut self.places, node, named, |set| set.spot, collector);
             }
         }
-        if let Some(table) = fields.get("sinks").and_then(|node| node.fields(collector)) {
+        let sinks = fields.get("sinks");
+        if let Some(node) = sinks.filter(|node| !node.is_table()) {
+            node.hide_strings(collector, &|_| true);
+        }
+        if let Some(table) = sinks.and_then(|node| node.fields(collector)) {
             for node in table.entries() {
+                if !node.is_table() {
+                    // A sink's keys right under [sinks]: no less secret there.
+                    node.hide_strings(collector, &|_| true);
+                }
                 if let Some(sink) = sink::read(node, collector) {
                     define(&mut self.sinks, node, sink, |sink| sink.spot, collector);
                 }

@@ -336,7 +336,9 @@ impl<'d> Fields<'d> {
             let lower = name.to_ascii_lowercase();
             let telling = ["secret", "token", "password", "key", "url"];
             let named = telling.iter().any(|word| lower.contains(word));
-            node.hide_strings(collector, &|text| named || looks_like_secret(text));
+            node.hide_strings(collector, &|text| {
+                named || node.is_table() || looks_like_secret(text)
+            });
             let message = format!("{what} has no key {}", quoted(name));
             let help = match nearest(name, self.asked.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
