@@ -30,12 +30,23 @@ pub(super) struct Located<T> {
     pub(super) spot: Spot,
 }
 
+/// Bytes between two counts of characters.
+const BLOCK: usize = 256;
+
+/// How many characters begin in a stretch of UTF-8.
+fn begun(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
 /// A file's text for showing, with secrets blotted out, and where its lines begin.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) name: String,
     text: String,
     line_starts: Vec<usize>,
+    /// Characters before every 256th byte: a feed pasted on one line is not counted through
+    /// again for each of its mistakes.
+    counts: Vec<usize>,
     /// Length of a byte order mark, which is no column.
     mark: usize,
 }
@@ -51,6 +62,12 @@ impl Text {
         Self {
             name: source.name.clone(),
             line_starts: std::iter::once(0).chain(starts).collect(),
+            counts: std::iter::once(0)
+                .chain(text.as_bytes().chunks(BLOCK).scan(0, |total, block| {
+                    *total += begun(block);
+                    Some(*total)
+                }))
+                .collect(),
             mark: if text.starts_with('\u{feff}') { 3 } else { 0 },
             text: without_lone_returns(text),
         }
@@ -64,8 +81,15 @@ impl Text {
         let start = self.line_start(line);
         let (_, shown) = self.line(line);
         let length = offset.saturating_sub(start).min(shown.len());
-        let letters = shown.char_indices().take_while(|(at, _)| *at < length);
-        (line, letters.count() + 1)
+        (line, self.letters(start + length) - self.letters(start) + 1)
+    }
+
+    /// Characters that begin before an offset.
+    fn letters(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let counted = self.counts.get(block).copied().unwrap_or(0);
+        let rest = self.text.as_bytes().get(block * BLOCK..offset);
+        counted + begun(rest.unwrap_or_default())
     }
 
     /// The line's text without its end, and the offset at which it begins.
@@ -165,6 +189,14 @@ mod tests {
         ];
         for (offset, expected) in table {
             assert_eq!(text.position(offset), expected, "{offset}");
+        }
+        for length in [255, 256, 257, 512] {
+            let long = Text::new(&Source {
+                name: String::new(),
+                text: "é".repeat(length),
+            });
+            assert_eq!(long.position(2 * length), (1, length + 1));
+            assert_eq!(long.position(256), (1, 129));
         }
         assert_eq!(text.line(1), (3, "a"));
         assert_eq!(text.line(2), (6, "\tü = x"));

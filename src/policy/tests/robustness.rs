@@ -111,6 +111,19 @@ fn deep_and_long_chains_do_not_overflow() {
 }
 
 #[test]
+fn mistakes_on_one_long_line_are_located_in_time() {
+    let ranges = "\"ü\", \"10.0.0.1/8\", ".repeat(50_000);
+    let text = format!("version = 1\n[ranges]\nbig = [{ranges}]\n");
+    let start = Instant::now();
+    let compilation = compile_text(&text);
+    assert_eq!(compilation.diagnostics.len(), 100_001);
+    let last = compilation.diagnostics.iter().last().unwrap();
+    assert_eq!(last.column, 8 + 49_999 * 19 + 5);
+    assert!(compilation.diagnostics.render_text(false).len() > 1_000_000);
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+#[test]
 fn policies_cross_threads() {
     fn is_send_and_sync<T: Send + Sync + 'static>() {}
     is_send_and_sync::<Policy>();
