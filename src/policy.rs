@@ -236,7 +236,7 @@ pub struct Policy {
     pub sinks: BTreeMap<String, Sink>,
     /// SHA-256 of the sources' names and texts, hex.
     pub hash: String,
-    tenants: Option<Vec<Uuid>>,
+    tenants: Option<entry::At<Vec<Uuid>>>,
     /// INVARIANT: as many as `apps`, in the same order.
     entries: Vec<entry::Entry>,
     chooser: choose::Chooser,

@@ -89,8 +89,8 @@ impl Collector {
     pub(super) fn unknown_word(&mut self, word: &Located<String>, key: &str, words: &[&str]) {
         let message = format!("{} is no value of `{key}`", quoted(&word.value));
         let help = match nearest(&word.value, words.iter().copied()) {
-            Some(near) => format!("did you mean {near:?}? (one of {})", either(words)),
-            None => format!("one of {}", either(words)),
+            Some(near) => format!("did you mean {near:?}? (known: {})", either(words)),
+            None => format!("known: {}", either(words)),
         };
         self.report(Code::UnknownWord, word.spot, message)
             .help(help);
@@ -144,9 +144,15 @@ impl Collector {
         match report.code {
             Code::Syntax => false,
             Code::UnknownSet | Code::UnknownSink | Code::UnusedSet => broken || self.incomplete,
-            Code::MissingKey | Code::MissingSelector | Code::NoAllow => {
-                self.broken_files.contains(&report.spot.file)
-            }
+            // What hangs on the structure, which TOML's reader can only guess at.
+            Code::MissingKey
+            | Code::MissingSelector
+            | Code::NoAllow
+            | Code::UnknownKey
+            | Code::MisplacedKey
+            | Code::WrongType
+            | Code::Duplicate
+            | Code::DuplicateSelector => self.broken_files.contains(&report.spot.file),
             _ => {
                 broken
                     && self
@@ -190,23 +196,18 @@ impl Collector {
 }
 
 /// Stretches of a file with syntax errors that may hold a secret. The tree cannot tell there, so
-/// that everything after a word that names a secret is taken for one, and so is every long
+/// that everything after a key that names a secret is taken for one, and so is every long
 /// word that mixes letters and digits.
 fn suspicious(text: &str) -> Vec<Range<usize>> {
-    const NAMES: [&str; 5] = ["secret", "token", "key", "url", "password"];
+    const NAMES: [&str; 6] = ["secret", "token", "password", "_key", "url", "hook"];
     let mut stretches = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        let lower = line.to_ascii_lowercase();
-        let named = NAMES
-            .iter()
-            .filter_map(|name| lower.find(name).map(|at| at + name.len()))
-            .min();
-        if let Some(at) = named
-            && !lower.contains("key_id")
-            && !lower.contains("env:")
-        {
-            stretches.push(start + at..start + line.len());
+        let key = line.split(['=', '"', '\'']).next().unwrap_or_default();
+        let lower = key.to_ascii_lowercase();
+        let named = NAMES.iter().any(|name| lower.contains(name));
+        if named && !line.contains("env:") {
+            stretches.push(start + key.len()..start + line.len());
         }
         let mut word = None;
         for (offset, letter) in line.char_indices().chain([(line.len(), ' ')]) {
@@ -217,7 +218,9 @@ fn suspicious(text: &str) -> Vec<Range<usize>> {
                     let long = line.get(from..offset).unwrap_or_default();
                     let mixed = long.bytes().any(|byte| byte.is_ascii_digit())
                         && long.bytes().any(|byte| byte.is_ascii_alphabetic());
-                    if long.len() >= 16 && mixed && uuid::Uuid::try_parse(long).is_err() {
+                    let plain = uuid::Uuid::try_parse(long).is_ok()
+                        || long.parse::<toml::value::Datetime>().is_ok();
+                    if long.len() >= 16 && mixed && !plain {
                         stretches.push(start + from..start + offset);
                     }
                     word = None;

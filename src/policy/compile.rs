@@ -1,10 +1,13 @@
 //! The document → a policy that cannot be invalid: sets resolved, names checked, entries ranked.
 
+mod warn;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
+use warn::shadow;
 
 use super::choose::Chooser;
 use super::collect::Collector;
@@ -76,15 +79,6 @@ pub fn compile(
     }
     compiler.ranges.report_unused(compiler.collector);
     compiler.places.report_unused(compiler.collector);
-    if let Some(tenants) = &document.tenants
-        && tenants.value.is_empty()
-    {
-        let message = "an empty list of tenants makes every sign-in a finding";
-        compiler
-            .collector
-            .report(Code::AllowsNothing, tenants.spot, message)
-            .help("leave `tenants` out to accept every tenant");
-    }
     let files = compiler.files;
     let chooser = Chooser::build(&entries);
     if chooser.is_none() {
@@ -101,7 +95,13 @@ pub fn compile(
             .map(|(name, sink)| (name, sink.sink))
             .collect(),
         hash: hash(sources),
-        tenants: document.tenants.map(|tenants| tenants.value),
+        tenants: document.tenants.map(|tenants| At {
+            line: Line {
+                file: tenants.spot.file,
+                line: collector.line(tenants.spot),
+            },
+            rule: tenants.value,
+        }),
         entries,
         chooser,
         cases: document
@@ -301,7 +301,6 @@ impl Compiler<'_, '_> {
         let mut seen: FxHashMap<uuid::Uuid, Spot> = FxHashMap::default();
         for credential in &app.credentials {
             let ips = self.ranges(credential.allow_ips.as_ref());
-            self.warn_of_nothing(credential.allow_ips.as_ref(), "allow.ips");
             let expires = credential.expires.as_ref();
             let expired_from = expires.and_then(|day| day_after(day.value));
             if let (Some(expires), Some(now), Some(from)) = (expires, self.now, expired_from)
@@ -360,99 +359,6 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn warn_of_shadow(&mut self, shadow: Shadow, spot: Spot, dimension: &str) {
-        let (message, help) = match shadow {
-            Shadow::None => return,
-            Shadow::NoList => (
-                format!("the exception has no effect: the app has no `allow.{dimension}`"),
-                "an exception adds to a list that is there; it creates none".to_owned(),
-            ),
-            Shadow::Covered => (
-                format!("the app's `allow.{dimension}` covers the exception already"),
-                "remove it".to_owned(),
-            ),
-        };
-        self.collector
-            .report(Code::ExceptionShadowed, spot, message)
-            .help(help);
-    }
-
-    fn warn_of_nothing<T>(&mut self, list: Option<&List<T>>, key: &str) {
-        if let Some(list) = list
-            && list.value.is_empty()
-        {
-            self.report_nothing(list.spot, key);
-        }
-    }
-
-    fn report_nothing(&mut self, spot: Spot, key: &str) {
-        let message = format!("`{key} = []` allows nothing");
-        self.collector
-            .report(Code::AllowsNothing, spot, message)
-            .help("leave it out to allow everything");
-    }
-
-    fn warn_of_app(&mut self, app: &AppDocument, entry: &Entry) {
-        if !app.restricted {
-            self.collector
-                .report(
-                    Code::NoAllow,
-                    app.spot,
-                    "the app has no `allow`: every sign-in of it is accepted",
-                )
-                .help("add allow.ips or allow.places");
-        }
-        let selectors = &entry.selectors;
-        let by_name = app.match_name.as_ref().or(app.match_contains.as_ref());
-        if let Some(name) = by_name
-            && selectors.service_principal_id.is_none()
-            && selectors.app_id.is_none()
-        {
-            self.collector
-                .report(
-                    Code::NameOnly,
-                    name.spot,
-                    "the app is found by its display name alone, which can be forged and renamed",
-                )
-                .help("add app_id = \"…\"");
-        }
-        self.warn_of_nothing(app.allow_ips.as_ref(), "allow.ips");
-        self.warn_of_nothing(app.allow_places.as_ref(), "allow.places");
-        if let Some(list) = &app.allow_resources
-            && list.value.is_empty()
-        {
-            self.report_nothing(list.spot, "allow.resources");
-        }
-        if let Some(list) = &app.allow_types
-            && list.value.is_empty()
-        {
-            self.report_nothing(list.spot, "allow.credential_types");
-        }
-        let ips = match (&entry.allow_ips, &entry.deny_ips) {
-            (Some(allow), Some(deny)) if allow.rule.written() > 0 => deny.rule.covers(&allow.rule),
-            _ => false,
-        };
-        let places = match (&entry.allow_places, &entry.deny_places) {
-            (Some(allow), Some(deny)) if allow.rule.count() > 0 => deny.rule.covers(&allow.rule),
-            _ => false,
-        };
-        for (covered, list, key) in [
-            (ips, app.deny_ips.as_ref().map(|list| list.spot), "ips"),
-            (
-                places,
-                app.deny_places.as_ref().map(|list| list.spot),
-                "places",
-            ),
-        ] {
-            if let Some(spot) = list.filter(|_| covered) {
-                let message = format!("`deny.{key}` covers all that `allow.{key}` allows");
-                self.collector
-                    .report(Code::DenyCoversAllow, spot, message)
-                    .help("deny beats allow: no sign-in of the app can be allowed");
-            }
-        }
-    }
-
     /// The first ranges of a list as written, sets expanded.
     fn usual_addresses(&self, list: Option<&List<WrittenRange>>) -> Vec<String> {
         let mut addresses = Vec::new();
@@ -481,21 +387,6 @@ impl Compiler<'_, '_> {
             }
         }
         addresses
-    }
-}
-
-/// Why an exception adds nothing.
-enum Shadow {
-    None,
-    NoList,
-    Covered,
-}
-
-fn shadow<S>(allow: Option<&At<S>>, exception: &S, covers: fn(&S, &S) -> bool) -> Shadow {
-    match allow {
-        None => Shadow::NoList,
-        Some(allow) if covers(&allow.rule, exception) => Shadow::Covered,
-        Some(_) => Shadow::None,
     }
 }
 

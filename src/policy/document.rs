@@ -4,6 +4,7 @@
 
 mod app;
 mod case;
+mod lists;
 mod sink;
 
 use std::collections::BTreeMap;
@@ -17,11 +18,13 @@ pub(super) use app::{AppDocument, ExceptionDocument, Resource};
 pub(super) use case::Case;
 pub(super) use sink::SinkDocument;
 
+use lists::{read_places, read_range_set, warn_if_empty};
+
 use super::collect::Collector;
 use super::diagnostic::Code;
-use super::network::{RangeFault, WrittenRange, parse_range};
-use super::place::{Place, parse_place};
-use super::sets::{List, Member, Named};
+use super::network::WrittenRange;
+use super::place::Place;
+use super::sets::Named;
 use super::source::{Located, Spot};
 use super::suggest::quoted;
 use super::walk::{Fields, Node};
@@ -143,8 +146,16 @@ impl Document {
                 define(&mut self.places, node, named, |set| set.spot, collector);
             }
         }
-        if let Some(table) = fields.get("sinks").and_then(|node| node.fields(collector)) {
+        let sinks = fields.get("sinks");
+        if let Some(node) = sinks.filter(|node| !node.is_table()) {
+            node.hide_strings(collector, &|_| true);
+        }
+        if let Some(table) = sinks.and_then(|node| node.fields(collector)) {
             for node in table.entries() {
+                if !node.is_table() {
+                    // A sink's keys right under [sinks]: no less secret there.
+                    node.hide_strings(collector, &|_| true);
+                }
                 if let Some(sink) = sink::read(node, collector) {
                     define(&mut self.sinks, node, sink, |sink| sink.spot, collector);
                 }
@@ -163,6 +174,7 @@ impl Document {
         let Some(node) = fields.get("tenants") else {
             return;
         };
+        warn_if_empty(Some(node), collector);
         let Some(members) = node.members(collector, "tenant ids") else {
             return;
         };
@@ -301,134 +313,7 @@ fn tables<'d>(
         collector
             .report(Code::WrongType, node.key_spot(), message)
             .help(format!("write [[{key}]]"));
-        return Vec::new();
+        return vec![node];
     }
     node.members(collector, "tables").unwrap_or_default()
-}
-
-fn read_range_set(
-    node: Node<'_>,
-    collector: &mut Collector,
-) -> Option<Vec<Located<Member<WrittenRange>>>> {
-    const FORMATS: [(&str, ()); 8] = [
-        ("azure-service-tags", ()),
-        ("github-meta", ()),
-        ("graph-named-locations", ()),
-        ("atlassian", ()),
-        ("aws-ip-ranges", ()),
-        ("google-cloud", ()),
-        ("plain", ()),
-        ("csv", ()),
-    ];
-    if !node.is_table() {
-        let members = node.members(collector, "ranges").unwrap_or_default();
-        return Some(read_ranges(members, collector));
-    }
-    let mut feed = node.fields(collector)?;
-    let help = "a feed is written { file = \"feeds/github-meta.json\", format = \"github-meta\", key = \"actions\" }";
-    if let Some(file) = feed.require(collector, "file", "a feed", help) {
-        file.text(collector);
-    }
-    if let Some(format) = feed.require(collector, "format", "a feed", help) {
-        format.word(collector, &FORMATS);
-    }
-    if let Some(key) = feed.get("key") {
-        key.text(collector);
-    }
-    if let Some(age) = feed.get("max_age") {
-        age.duration(collector);
-    }
-    feed.finish(collector, "a feed");
-    None
-}
-
-/// Reads the members of a list of ranges.
-fn read_ranges(
-    members: Vec<Node<'_>>,
-    collector: &mut Collector,
-) -> Vec<Located<Member<WrittenRange>>> {
-    let mut ranges = Vec::with_capacity(members.len());
-    for member in members {
-        let Some(text) = member.raw_text(collector) else {
-            continue;
-        };
-        let spot = text.spot;
-        if let Some(name) = text.value.strip_prefix('@') {
-            ranges.push(Located {
-                value: Member::Set(name.to_owned()),
-                spot,
-            });
-            continue;
-        }
-        match parse_range(&text.value) {
-            Ok(parsed) => {
-                if let Some(meant) = parsed.meant {
-                    let message = format!(
-                        "{} has bits set after its prefix: it means {meant}",
-                        quoted(&text.value)
-                    );
-                    collector
-                        .report(Code::HostBits, spot, message)
-                        .help(format!("write {meant:?}"));
-                }
-                if parsed.block.is_wide() {
-                    let message = format!("{} hardly restricts anything", quoted(&text.value));
-                    collector
-                        .report(Code::WideRange, spot, message)
-                        .help("ranges wider than /8 (IPv6: /16) are seldom meant; leave `allow.ips` out to allow every address");
-                }
-                ranges.push(Located {
-                    value: Member::Value(WrittenRange {
-                        block: parsed.block,
-                        text: text.value.trim().into(),
-                    }),
-                    spot,
-                });
-            }
-            Err(RangeFault(message, help)) => {
-                collector
-                    .report(Code::InvalidRange, spot, message)
-                    .help(help);
-            }
-        }
-    }
-    ranges
-}
-
-/// Reads the members of a list of places.
-fn read_places(members: Vec<Node<'_>>, collector: &mut Collector) -> Vec<Located<Member<Place>>> {
-    let mut places = Vec::with_capacity(members.len());
-    for member in members {
-        let Some(text) = member.raw_text(collector) else {
-            continue;
-        };
-        let spot = text.spot;
-        let value = match text.value.strip_prefix('@') {
-            Some(name) => Member::Set(name.to_owned()),
-            None => match parse_place(&text.value) {
-                Ok(place) => Member::Value(place),
-                Err((code, message, help)) => {
-                    collector.report(code, spot, message).help(help);
-                    continue;
-                }
-            },
-        };
-        places.push(Located { value, spot });
-    }
-    places
-}
-
-/// A list under a key, with its place.
-fn list<T>(
-    node: Option<Node<'_>>,
-    of: &str,
-    read: fn(Vec<Node<'_>>, &mut Collector) -> Vec<Located<Member<T>>>,
-    collector: &mut Collector,
-) -> Option<List<T>> {
-    let node = node?;
-    let members = node.members(collector, of)?;
-    Some(Located {
-        value: read(members, collector),
-        spot: node.spot(),
-    })
 }

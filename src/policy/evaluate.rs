@@ -181,7 +181,7 @@ impl Policy {
         let (Some(tenants), Some(tenant)) = (&self.tenants, &sign_in.tenant_id) else {
             return Held::NotApplicable;
         };
-        let listed = tenant.guid().is_some_and(|id| tenants.contains(&id));
+        let listed = tenant.guid().is_some_and(|id| tenants.rule.contains(&id));
         Held::passed(listed, ReasonCode::TenantNotAllowed)
     }
 

@@ -107,7 +107,7 @@ impl Policy {
             .tenant_id
             .as_ref()
             .map_or_else(String::new, ToString::to_string);
-        match self.tenants.as_deref() {
+        match self.tenants.as_ref().map(|tenants| tenants.rule.as_slice()) {
             Some([one]) => format!("tenant {tenant} is not the policy's tenant {one}"),
             Some(more) => format!(
                 "tenant {tenant} is none of the {} tenants of the policy",

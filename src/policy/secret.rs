@@ -9,7 +9,7 @@ pub(super) fn looks_like_secret(text: &str) -> bool {
     if text.len() < 16
         || text.contains(['/', '\\', ' ', '@'])
         || text.contains("env:")
-        || uuid::Uuid::try_parse(text).is_ok()
+        || (text.len() == 36 && uuid::Uuid::try_parse(text).is_ok())
     {
         return false;
     }

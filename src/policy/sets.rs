@@ -144,6 +144,16 @@ impl<'n, T: Item> Sets<'n, T> {
             }
         }
         report_cycles(named, &waits, collector);
+        // What is in a cycle is in use by what closes it: one mistake is enough.
+        for (name, set) in named
+            .iter()
+            .filter(|(name, _)| waits.contains_key(name.as_str()))
+        {
+            sets.used.insert(name);
+            for (target, _) in references(set) {
+                sets.used.insert(target);
+            }
+        }
         sets
     }
 
@@ -211,11 +221,17 @@ impl<'n, T: Item> Sets<'n, T> {
         list
     }
 
-    fn report_unknown(&self, name: &str, spot: Spot, collector: &mut Collector) {
+    fn report_unknown(&mut self, name: &str, spot: Spot, collector: &mut Collector) {
         let message = format!("[{}] has no set {}", T::TABLE, quoted(name));
         let names = self.named.keys().map(String::as_str);
         let help = match nearest(name, names) {
-            Some(near) => format!("did you mean \"@{near}\"?"),
+            Some(near) => {
+                // Meant here, it is in use.
+                if let Some((near, _)) = self.named.get_key_value(near) {
+                    self.used.insert(near);
+                }
+                format!("did you mean \"@{near}\"?")
+            }
             None if self.named.is_empty() => format!("there is no set in [{}]", T::TABLE),
             None => {
                 let some: Vec<_> = self.named.keys().take(8).map(String::as_str).collect();

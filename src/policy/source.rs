@@ -30,12 +30,23 @@ pub(super) struct Located<T> {
     pub(super) spot: Spot,
 }
 
+/// Bytes between two counts of characters.
+const BLOCK: usize = 256;
+
+/// How many characters begin in a stretch of UTF-8.
+fn begun(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
 /// A file's text for showing, with secrets blotted out, and where its lines begin.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) name: String,
     text: String,
     line_starts: Vec<usize>,
+    /// Characters before every 256th byte: a feed pasted on one line is not counted through
+    /// again for each of its mistakes.
+    counts: Vec<usize>,
     /// Length of a byte order mark, which is no column.
     mark: usize,
 }
@@ -51,18 +62,34 @@ impl Text {
         Self {
             name: source.name.clone(),
             line_starts: std::iter::once(0).chain(starts).collect(),
+            counts: std::iter::once(0)
+                .chain(text.as_bytes().chunks(BLOCK).scan(0, |total, block| {
+                    *total += begun(block);
+                    Some(*total)
+                }))
+                .collect(),
             mark: if text.starts_with('\u{feff}') { 3 } else { 0 },
-            text: text.clone(),
+            text: without_lone_returns(text),
         }
     }
 
-    /// Line and column, both from 1, the column in characters.
+    /// Line and column, both from 1, the column in characters. A line's end is one column, whether
+    /// it is written as one or as two characters.
     pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let offset = offset.min(self.text.len());
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_start(line);
-        let before = self.text.get(start..offset.max(start)).unwrap_or_default();
-        (line, before.chars().count() + 1)
+        let (_, shown) = self.line(line);
+        let length = offset.saturating_sub(start).min(shown.len());
+        (line, self.letters(start + length) - self.letters(start) + 1)
+    }
+
+    /// Characters that begin before an offset.
+    fn letters(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let counted = self.counts.get(block).copied().unwrap_or(0);
+        let rest = self.text.as_bytes().get(block * BLOCK..offset);
+        counted + begun(rest.unwrap_or_default())
     }
 
     /// The line's text without its end, and the offset at which it begins.
@@ -83,7 +110,7 @@ impl Text {
             .checked_sub(1)
             .and_then(|index| self.line_starts.get(index))
             .copied()
-            .unwrap_or(0);
+            .unwrap_or(self.text.len());
         start.max(self.mark)
     }
 
@@ -122,6 +149,20 @@ impl Text {
     }
 }
 
+/// A carriage return that ends no line is an error of its own; shown as a blank it stays a column.
+fn without_lone_returns(text: &str) -> String {
+    if !text.contains('\r') {
+        return text.to_owned();
+    }
+    let mut letters = text.chars().peekable();
+    let mut shown = String::with_capacity(text.len());
+    while let Some(letter) = letters.next() {
+        let lone = letter == '\r' && letters.peek() != Some(&'\n');
+        shown.push(if lone { ' ' } else { letter });
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +189,14 @@ mod tests {
         ];
         for (offset, expected) in table {
             assert_eq!(text.position(offset), expected, "{offset}");
+        }
+        for length in [255, 256, 257, 512] {
+            let long = Text::new(&Source {
+                name: String::new(),
+                text: "é".repeat(length),
+            });
+            assert_eq!(long.position(2 * length), (1, length + 1));
+            assert_eq!(long.position(256), (1, 129));
         }
         assert_eq!(text.line(1), (3, "a"));
         assert_eq!(text.line(2), (6, "\tü = x"));

@@ -1,8 +1,11 @@
 //! A small typed walk over TOML's spanned tree that reports what it does not like and goes on.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+mod time;
+
+use chrono::{NaiveDate, TimeDelta};
+use time::{local_date, parse_duration, timestamp};
 use toml::de::{DeTable, DeValue};
-use toml::value::{Datetime, Offset};
+use toml::value::Datetime;
 use uuid::Uuid;
 
 use super::collect::Collector;
@@ -34,6 +37,13 @@ impl<'d> Node<'d> {
     /// Where its key stands.
     pub(super) fn key_spot(self) -> Spot {
         self.key_spot
+    }
+
+    pub(super) fn is_empty_array(self) -> bool {
+        self.value
+            .get_ref()
+            .as_array()
+            .is_some_and(|array| array.is_empty())
     }
 
     pub(super) fn is_table(self) -> bool {
@@ -108,7 +118,7 @@ impl<'d> Node<'d> {
                 spot: text.spot,
             }),
             _ => {
-                let message = format!("`{}` is no GUID: {}", self.key, quoted(&text.value));
+                let message = format!("{} is no GUID", quoted(&text.value));
                 collector
                     .report(Code::InvalidGuid, text.spot, message)
                     .help("the form is 00000000-1111-2222-3333-444444444444");
@@ -153,7 +163,7 @@ impl<'d> Node<'d> {
         let text = self.raw_text(collector)?;
         let value = parse_duration(&text.value);
         if value.is_none() {
-            let message = format!("`{}` is no duration: {}", self.key, quoted(&text.value));
+            let message = format!("{} is no duration", quoted(&text.value));
             collector
                 .report(Code::InvalidDuration, text.spot, message)
                 .help(
@@ -170,7 +180,7 @@ impl<'d> Node<'d> {
             return self.not_a_date(collector, "a date and time with an offset");
         };
         if time.time.is_some() && time.date.is_some() && time.offset.is_none() {
-            let message = format!("`{}` lacks an offset: whose midnight is it?", self.key);
+            let message = format!("`{}` lacks an offset from UTC", self.key);
             collector
                 .report(Code::InvalidTime, spot, message)
                 .help(format!("add `Z` for UTC: {time}Z"));
@@ -329,7 +339,9 @@ impl<'d> Fields<'d> {
             let lower = name.to_ascii_lowercase();
             let telling = ["secret", "token", "password", "key", "url"];
             let named = telling.iter().any(|word| lower.contains(word));
-            node.hide_strings(collector, &|text| named || looks_like_secret(text));
+            node.hide_strings(collector, &|text| {
+                named || node.is_table() || looks_like_secret(text)
+            });
             let message = format!("{what} has no key {}", quoted(name));
             let help = match nearest(name, self.asked.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -346,81 +358,5 @@ impl<'d> Node<'d> {
     /// The key it stands under.
     pub(super) fn key(self) -> &'d str {
         self.key
-    }
-}
-
-fn local_date(date: toml::value::Date) -> Option<NaiveDate> {
-    NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into())
-}
-
-fn timestamp(time: &Datetime) -> Option<Timestamp> {
-    let (date, clock, offset) = (local_date(time.date?)?, time.time?, time.offset?);
-    let local = date.and_hms_nano_opt(
-        clock.hour.into(),
-        clock.minute.into(),
-        clock.second.unwrap_or(0).into(),
-        clock.nanosecond.unwrap_or(0),
-    )?;
-    let minutes = match offset {
-        Offset::Z => 0,
-        Offset::Custom { minutes } => minutes,
-    };
-    let utc = local.checked_sub_signed(TimeDelta::minutes(minutes.into()))?;
-    Some(DateTime::<Utc>::from_naive_utc_and_offset(utc, Utc).into())
-}
-
-/// A whole number and a unit; ten years are the most.
-fn parse_duration(text: &str) -> Option<TimeDelta> {
-    const LONGEST: i64 = 3650 * 86_400;
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        'w' => 604_800,
-        _ => return None,
-    };
-    let digits = text.strip_suffix(unit)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let total = digits.parse::<i64>().ok()?.checked_mul(seconds)?;
-    (total <= LONGEST).then(|| TimeDelta::seconds(total))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_durations() {
-        let table = [
-            ("7d", Some(604_800)),
-            ("1h", Some(3_600)),
-            ("30m", Some(1_800)),
-            ("0s", Some(0)),
-            ("90s", Some(90)),
-            ("2w", Some(1_209_600)),
-            ("3650d", Some(315_360_000)),
-            ("3651d", None),
-            ("-1h", None),
-            ("+1h", None),
-            ("1.5h", None),
-            ("1 h", None),
-            ("h", None),
-            ("", None),
-            ("5", None),
-            ("1µ", None),
-            ("99999999999999999999w", None),
-            ("9223372036854775807w", None),
-        ];
-        for (text, seconds) in table {
-            assert_eq!(
-                parse_duration(text).map(|value| value.num_seconds()),
-                seconds,
-                "{text}"
-            );
-        }
     }
 }

@@ -13,7 +13,8 @@ use super::super::secret::looks_like_secret;
 use super::super::sets::List;
 use super::super::source::{Located, Spot};
 use super::super::walk::{Fields, Node};
-use super::{SEVERITIES, list, read_places, read_ranges};
+use super::SEVERITIES;
+use super::lists::{allow_list, list, read_places, read_ranges, warn_if_empty};
 use crate::policy::entry::CredentialWord;
 use crate::sign_in::Timestamp;
 use crate::verdict::Severity;
@@ -220,9 +221,11 @@ fn read_allow(mut table: Fields<'_>, app: &mut AppDocument, collector: &mut Coll
         ("federated", CredentialWord::Federated),
         ("managed-identity", CredentialWord::ManagedIdentity),
     ];
-    app.allow_ips = list(table.get("ips"), "ranges", read_ranges, collector);
-    app.allow_places = list(table.get("places"), "places", read_places, collector);
-    if let Some(node) = table.get("resources")
+    app.allow_ips = allow_list(table.get("ips"), "ranges", read_ranges, collector);
+    app.allow_places = allow_list(table.get("places"), "places", read_places, collector);
+    let resources = table.get("resources");
+    warn_if_empty(resources, collector);
+    if let Some(node) = resources
         && let Some(texts) = node.texts(collector)
     {
         let resources = texts.into_iter().map(|text| Resource {
@@ -236,7 +239,9 @@ fn read_allow(mut table: Fields<'_>, app: &mut AppDocument, collector: &mut Coll
             spot: node.spot(),
         });
     }
-    if let Some(node) = table.get("credential_types")
+    let types = table.get("credential_types");
+    warn_if_empty(types, collector);
+    if let Some(node) = types
         && let Some(members) = node.members(collector, "credential types")
     {
         let words = members
@@ -263,7 +268,7 @@ fn read_credential(node: Node<'_>, collector: &mut Collector) -> Option<Credenti
         expires: fields.get("expires").and_then(|node| node.date(collector)),
     };
     if let Some(mut allow) = fields.get("allow").and_then(|node| node.fields(collector)) {
-        credential.allow_ips = list(allow.get("ips"), "ranges", read_ranges, collector);
+        credential.allow_ips = allow_list(allow.get("ips"), "ranges", read_ranges, collector);
         allow.finish(collector, "a credential's `allow`");
     }
     fields.finish(collector, "a credential");
