@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 /// A table with a header; cells from logs are made safe for a terminal by the caller.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     // In a pipe nothing is wrapped: the next program wants a record a line.
     let arrangement = match io::stdout().is_terminal() {
         true => ContentArrangement::Dynamic,

@@ -40,6 +40,10 @@ pub(super) struct Read {
 /// Takes the findings and rejects of a stretch of a file, in input order; says whether to go on.
 pub(super) type Take<'t, 'p> = dyn FnMut(usize, Vec<Finding<'p>>, Vec<Rejected>) -> bool + 't;
 
+/// Reads on in a window, its last one or not, into a block; says how many bytes were used, and how
+/// many records they were.
+type Resume<'r, 'p> = dyn FnMut(&[u8], bool, &mut Block<'p>) -> (usize, u64) + 'r;
+
 /// Lines of one file that are to be judged.
 struct Lines {
     number: u64,
@@ -295,7 +299,7 @@ impl<'p> Feed<'_, 'p> {
         file: usize,
         window: &mut Window<'_>,
         of_line: bool,
-        read: &mut dyn FnMut(&[u8], bool, &mut Block<'p>) -> (usize, u64),
+        read: &mut Resume<'_, 'p>,
     ) -> bool {
         let mut size = WINDOW;
         let mut records_before = 0;
