@@ -4,6 +4,7 @@
 //! → alert → sink. Those stages are pure: no clock, no files, no network; the time is an argument.
 //! The edges (the Functions handler, the command line, the stand-in for the Functions host) do the I/O.
 
+pub mod devhost;
 pub mod ingest;
 pub mod policy;
 pub mod sign_in;
