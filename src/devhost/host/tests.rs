@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::super::answer::Failure;
 use super::super::app::Settings;
 use super::super::notice::{Journal, Notice};
+use super::super::receiver::{Receiver, Reply};
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -395,19 +396,23 @@ async fn partitions_run_side_by_side_and_the_poisoned_batch_blocks_only_its_own(
 
 #[tokio::test]
 async fn a_response_later_than_the_function_timeout_fails_the_attempt() {
-    let handler = Handler::start(|_, number| {
-        if number == 0 {
-            std::thread::sleep(Duration::from_millis(400));
-        }
-        (200, json!({}))
-    })
-    .await;
+    let handler = Receiver::start().await.unwrap();
+    let reply = || {
+        Reply::status(200)
+            .with_body("{}")
+            .with_header("content-type", "application/json")
+    };
+    handler.then([reply().after(SOON)]);
+    handler.always(reply());
     let app = app();
     let cloud = Cloud::of(&app, 1);
     let journal = Journal::default();
     let options = Options {
-        function_timeout: Some(Duration::from_millis(100)),
-        ..options(&handler, &journal)
+        target: Target::Port(handler.address().port()),
+        observer: journal.observer(),
+        time_scale: Some(0.001),
+        function_timeout: Some(Duration::from_millis(300)),
+        ..Options::default()
     };
     let host = Host::start(app, cloud, options).await.unwrap();
     host.send(0, ["a"]).unwrap();
@@ -421,7 +426,8 @@ async fn a_response_later_than_the_function_timeout_fails_the_attempt() {
             }
         )
     });
-    assert!(late >= 1);
+    assert_eq!(late, 1);
+    assert_eq!(handler.received().len(), 2);
 }
 
 #[tokio::test]
