@@ -33,8 +33,9 @@ mod notice;
 mod process;
 mod queue;
 mod receiver;
+mod settings;
 
-pub use app::{App, AppError, Extensions, FileError, HandlerCommand, QueueSettings, Settings};
+pub use app::{App, AppError, Extensions, FileError, HandlerCommand, QueueSettings};
 pub use blobs::{Blob, Blobs};
 pub use client::{Exchange, Framing, Request};
 pub use function_file::{
@@ -46,3 +47,4 @@ pub use notice::{Journal, Level, Notice, Observer};
 pub use process::{Environment, RestartRules, Stopped};
 pub use queue::{Encoding, Message, Queue, QueueError, Receipt};
 pub use receiver::{Received, Receiver, Reply};
+pub use settings::Settings;

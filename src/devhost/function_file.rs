@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::app::{Settings, span};
+use super::app::span;
+use super::settings::Settings;
 
 /// A function: a folder with a `function.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -310,8 +310,12 @@ fn merged(text: &[u8]) -> Vec<(String, Merged)> {
     object
         .into_iter()
         .filter_map(|(key, value)| {
-            // The rule that drops `QueueTrigger` drops these as well.
-            if key.to_ascii_lowercase().ends_with("trigger") {
+            // The rule that drops `QueueTrigger` drops these as well; and the host's own objects stay its own here,
+            // though we have not read which of the two wins.
+            if key.to_ascii_lowercase().ends_with("trigger")
+                || key == "sys"
+                || key == "RetryContext"
+            {
                 return None;
             }
             let merged = match value {
@@ -326,6 +330,24 @@ fn merged(text: &[u8]) -> Vec<(String, Merged)> {
             Some((key, merged))
         })
         .collect()
+}
+
+/// Writes the host's own values except where a merged one overwrites them, then the merged ones. This is why
+/// nobody should trust metadata of a single event or message from an untrusted sender.
+fn overwritten<'a>(
+    own: impl IntoIterator<Item = (&'a str, Value<'a>)>,
+    merged: &[(String, Merged)],
+    metadata: &mut Object<'_>,
+) -> Result<(), WireError> {
+    for (name, value) in own {
+        if !merged.iter().any(|(key, _)| key == name) {
+            metadata.value(name, &value)?;
+        }
+    }
+    for (key, value) in merged {
+        value.write(key, metadata)?;
+    }
+    Ok(())
 }
 
 enum Merged {

@@ -10,9 +10,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::super::answer::Failure;
-use super::super::app::Settings;
 use super::super::notice::{Journal, Notice};
 use super::super::receiver::{Receiver, Reply};
+use super::super::settings::Settings;
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);

@@ -2,6 +2,7 @@
 //! (Azure/azure-sdk-for-net: sdk/eventhub/Microsoft.Azure.WebJobs.Extensions.EventHubs/src/Triggers)
 
 use serde_json::Map;
+use serde_json::value::to_raw_value;
 
 use super::*;
 
@@ -203,51 +204,22 @@ fn single_metadata(
         DataType::String | DataType::Absent => merged(&event.body),
     };
     let offset = event.offset.to_string();
-    let sequence_number = event.sequence_number.to_string();
-    let mut own: Vec<(
-        &str,
-        Box<dyn Fn(&str, &mut Object<'_>) -> Result<(), WireError> + '_>,
-    )> = Vec::new();
-    if let Some(key) = &event.partition_key {
-        own.push((
-            "PartitionKey",
-            Box::new(move |name, out| out.value(name, &Value::Text(key))),
-        ));
-    }
-    own.push((
-        "Offset",
-        Box::new(|name, out| out.value(name, &Value::Text(&offset))),
-    ));
-    if age == Metadata::Current {
-        own.push((
-            "OffsetString",
-            Box::new(|name, out| out.value(name, &Value::Text(&offset))),
-        ));
-    }
-    own.push((
-        "SequenceNumber",
-        Box::new(|name, out| out.plain(name, &sequence_number)),
-    ));
-    own.push((
-        "EnqueuedTimeUtc",
-        Box::new(|name, out| out.value(name, &Value::DateTime(event.enqueued))),
-    ));
-    own.push((
-        "Properties",
-        Box::new(|name, out| out.plain(name, &event.properties)),
-    ));
-    own.push((
-        "SystemProperties",
-        Box::new(|name, out| out.plain(name, &SystemProperties(event, age))),
-    ));
-    for (name, write) in own {
-        // A property of the event overwrites what the host says: never trust these from an untrusted sender.
-        if !merged.iter().any(|(key, _)| key == name) {
-            write(name, metadata)?;
-        }
-    }
-    for (key, value) in &merged {
-        value.write(key, metadata)?;
-    }
-    Ok(())
+    let sequence_number = to_raw_value(&event.sequence_number)?;
+    let properties = to_raw_value(&event.properties)?;
+    let system_properties = to_raw_value(&SystemProperties(event, age))?;
+    let key = event.partition_key.as_deref().map(Value::Text);
+    let current = (age == Metadata::Current).then_some(Value::Text(&offset));
+    let own = [
+        ("PartitionKey", key),
+        ("Offset", Some(Value::Text(&offset))),
+        ("OffsetString", current),
+        ("SequenceNumber", Some(Value::Json(&sequence_number))),
+        ("EnqueuedTimeUtc", Some(Value::DateTime(event.enqueued))),
+        ("Properties", Some(Value::Object(&properties))),
+        ("SystemProperties", Some(Value::Object(&system_properties))),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    overwritten(own, &merged, metadata)
 }

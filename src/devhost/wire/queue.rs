@@ -1,6 +1,8 @@
 //! `queueTrigger` and `timerTrigger`.
 //! (Azure/azure-sdk-for-net: sdk/storage/Microsoft.Azure.WebJobs.Extensions.Storage.Queues/src/Triggers)
 
+use serde_json::value::to_raw_value;
+
 use super::*;
 
 /// The body of an invocation for one queue message.
@@ -26,26 +28,17 @@ pub fn queue(
             let merged = merged(&message.body);
             let id = message.id.to_string();
             let receipt = message.receipt.to_string();
-            let count = message.dequeue_count.to_string();
+            let count = to_raw_value(&message.dequeue_count)?;
             let date = Value::DateTimeOffset;
-            let count: Box<RawValue> = RawValue::from_string(count)?;
-            for (name, value) in [
+            let own = [
                 ("DequeueCount", Value::Json(&count)),
                 ("ExpirationTime", date(message.expires)),
                 ("Id", Value::Text(&id)),
                 ("InsertionTime", date(message.inserted)),
                 ("NextVisibleTime", date(message.next_visible)),
                 ("PopReceipt", Value::Text(&receipt)),
-            ] {
-                if !merged.iter().any(|(key, _)| key == name) {
-                    metadata.value(name, &value)?;
-                }
-            }
-            for (key, value) in &merged {
-                if key != "sys" {
-                    value.write(key, metadata)?;
-                }
-            }
+            ];
+            overwritten(own, &merged, metadata)?;
             call.write(metadata)
         },
     )
