@@ -26,6 +26,7 @@ pub mod wire;
 mod app;
 mod blobs;
 mod client;
+mod cloud;
 mod function_file;
 mod host;
 mod hub;
@@ -38,10 +39,11 @@ mod settings;
 pub use app::{App, AppError, Extensions, FileError, HandlerCommand, QueueSettings};
 pub use blobs::{Blob, Blobs};
 pub use client::{Exchange, Framing, Request};
+pub use cloud::Cloud;
 pub use function_file::{
     Cardinality, DataType, Function, OutputBinding, OutputKind, Retry, RetryStrategy, Trigger,
 };
-pub use host::{Borders, Cloud, Host, HostError, Options, Target};
+pub use host::{Borders, Host, HostError, Options, Target};
 pub use hub::{Event, Hub, HubError, StoredEvent};
 pub use notice::{Journal, Level, Notice, Observer};
 pub use process::{Environment, RestartRules, Stopped};

@@ -98,11 +98,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(port: u16) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            // The answer to a probe says nothing about the next process on the same port.
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build()?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self {
             http,
             base: format!("http://127.0.0.1:{port}/"),

@@ -7,32 +7,24 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::app::App;
-use super::blobs::Blobs;
 use super::client::{Client, Exchange, Framing, Request};
-use super::function_file::{Function, Trigger};
-use super::hub::{Event, Hub, HubError};
+use super::cloud::Cloud;
+use super::function_file::{Cardinality, DataType, Function, Trigger};
+use super::hub::{Event, HubError};
 use super::notice::Observer;
 use super::process::{Environment, RestartRules, Stopped, Supervisor};
-use super::queue::{Encoding, Queue};
 use super::wire;
 
 mod attempt;
 mod event_pump;
 mod queue_pump;
-
-/// What Azure keeps: it outlives hosts, and a later host goes on from it.
-#[derive(Debug)]
-pub struct Cloud {
-    hub: Hub,
-    blobs: Blobs,
-    encoding: Encoding,
-    queues: Mutex<BTreeMap<String, Arc<Queue>>>,
-}
 
 /// How a host runs.
 #[derive(Debug, Clone, Default)]
@@ -178,61 +170,6 @@ impl Default for Target {
     }
 }
 
-impl Cloud {
-    /// With a hub of that many partitions under the name that the app listens to, and blobs in memory.
-    pub fn of(app: &App, partitions: usize) -> Arc<Self> {
-        Self::with_blobs(app, partitions, Blobs::in_memory())
-    }
-
-    /// The same with a blob store of your own.
-    pub fn with_blobs(app: &App, partitions: usize, blobs: Blobs) -> Arc<Self> {
-        let name = app
-            .functions
-            .iter()
-            .find_map(|function| match &function.trigger {
-                Trigger::EventHub { hub, .. } => Some(hub.clone()),
-                _ => None,
-            });
-        Arc::new(Self {
-            hub: Hub::new(
-                "ns1.servicebus.windows.net",
-                name.unwrap_or_else(|| "hub".into()),
-                partitions,
-            ),
-            blobs,
-            encoding: app.extensions.queues.encoding,
-            queues: Mutex::default(),
-        })
-    }
-
-    /// The Event Hub.
-    pub fn hub(&self) -> &Hub {
-        &self.hub
-    }
-
-    /// The blobs.
-    pub fn blobs(&self) -> &Blobs {
-        &self.blobs
-    }
-
-    /// The queue of that name, made if it is not there.
-    pub fn queue(&self, name: &str) -> Arc<Queue> {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Queue::new(name, self.encoding)));
-        Arc::clone(queue)
-    }
-
-    /// Lets that much time pass for every hidden message at once, also for those that a dead host had taken.
-    pub fn pass(&self, time: Duration) {
-        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        for queue in queues.values() {
-            queue.pass(time);
-        }
-    }
-}
-
 impl Host {
     /// Starts the handler, waits until it is ready, and lets events and messages flow.
     ///
@@ -241,7 +178,7 @@ impl Host {
     pub async fn start(app: App, cloud: Arc<Cloud>, options: Options) -> Result<Self, HostError> {
         for function in &app.functions {
             if let Trigger::EventHub { hub, .. } = &function.trigger
-                && hub != cloud.hub.name()
+                && hub != cloud.hub().name()
             {
                 return Err(HostError::NoHub {
                     function: function.name.clone(),
@@ -295,8 +232,8 @@ impl Host {
         for function in &inner.app.functions {
             match &function.trigger {
                 Trigger::EventHub { consumer_group, .. } => {
-                    for partition in 0..inner.cloud.hub.partitions() {
-                        let start = inner.cloud.hub.checkpoint(consumer_group, partition);
+                    for partition in 0..inner.cloud.hub().partitions() {
+                        let start = inner.cloud.hub().checkpoint(consumer_group, partition);
                         inner.set_position(function, partition, start);
                         let function = function.clone();
                         pumps.spawn(event_pump::run(Arc::clone(&inner), function, partition));
@@ -339,7 +276,7 @@ impl Host {
         partition: usize,
         events: impl IntoIterator<Item = E>,
     ) -> Result<(), HostError> {
-        Ok(self.inner.cloud.hub.send(partition, events)?)
+        Ok(self.inner.cloud.hub().send(partition, events)?)
     }
 
     /// Waits until every event is done with and every queue that a function listens to is empty, or holds only
@@ -397,6 +334,56 @@ impl Host {
             .map(|function| function.outputs.as_slice())
             .unwrap_or_default();
         Ok(self.inner.client.send(request, outputs).await?)
+    }
+
+    /// The body that these events would have as one batch of a function, declared and sent in any of the ways
+    /// there are: for [`Host::invoke`].
+    ///
+    /// # Errors
+    /// The host could not bind it either, or no Event Hub sets that function off.
+    pub fn event_body<E: Into<Event>>(
+        &self,
+        function: &str,
+        events: impl IntoIterator<Item = E>,
+        data_type: DataType,
+        cardinality: Cardinality,
+        metadata: wire::Metadata,
+    ) -> Result<Vec<u8>, HostError> {
+        let unknown = || HostError::NoFunction(function.into());
+        let function = self.app().function(function).ok_or_else(unknown)?;
+        let Trigger::EventHub {
+            hub,
+            consumer_group,
+            ..
+        } = &function.trigger
+        else {
+            return Err(unknown());
+        };
+        let now = Utc::now();
+        let batch: Vec<_> = events
+            .into_iter()
+            .zip(0_u64..)
+            .map(|(event, number)| event.into().stored(number, number * 100, now))
+            .collect();
+        let binding = wire::EventHubBinding {
+            name: &function.trigger_name,
+            data_type,
+            cardinality,
+            metadata,
+        };
+        let partition = wire::Partition {
+            namespace: self.cloud().hub().namespace(),
+            hub,
+            consumer_group,
+            id: 0,
+        };
+        let call = wire::Call {
+            function: &function.name,
+            now,
+            random: Uuid::new_v4(),
+            retry: None,
+        };
+        Ok(wire::event_hub(binding, partition, &batch, &call)?)
     }
 
     /// Fires a timer function once, with its retry policy, and applies its outputs.
@@ -475,7 +462,7 @@ impl Inner {
         let before = self.epoch.load(Ordering::SeqCst);
         let mut left = Vec::new();
         for ((function, partition), next) in &*self.function_positions() {
-            let end = self.cloud.hub.end(*partition);
+            let end = self.cloud.hub().end(*partition);
             if *next < end {
                 left.push(format!(
                     "{function}: partition {partition} at {next} of {end}"

@@ -181,7 +181,7 @@ impl Inner {
                     name.clone()
                 }
                 OutputKind::Blob(path) => {
-                    let written = self.cloud.blobs.write(path, content);
+                    let written = self.cloud.blobs().write(path, content);
                     written.map_err(|error| error.to_string())?
                 }
                 OutputKind::Http => binding.name.clone(),

@@ -17,7 +17,7 @@ pub(super) async fn run(inner: Arc<Inner>, function: Function, partition: usize)
     else {
         return;
     };
-    let hub = &inner.cloud.hub;
+    let hub = inner.cloud.hub();
     let binding = EventHubBinding {
         name: &function.trigger_name,
         data_type: function.data_type,

@@ -443,3 +443,107 @@ async fn a_hub_that_is_not_there_is_an_error() {
     let error = Host::start(other, cloud, options(&handler, &Journal::default())).await;
     assert!(matches!(error.unwrap_err(), HostError::NoHub { .. }));
 }
+
+/// Not a test but the handler of the next one: this program is started again to run it alone.
+#[tokio::test]
+async fn handler_process() {
+    let Ok(port) = std::env::var("FUNCTIONS_CUSTOMHANDLER_PORT") else {
+        return;
+    };
+    let answer = |request: axum::extract::Request| async move {
+        if request.method() == "POST" {
+            println!("called {}", request.uri());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        ([("content-type", "application/json")], "{}")
+    };
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}"));
+    let router = Router::new().fallback(answer);
+    axum::serve(listener.await.unwrap(), router).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_survives_the_death_of_the_handler_in_the_middle_of_it() {
+    let journal = Journal::default();
+    let arguments = [
+        "--exact",
+        "devhost::host::tests::handler_process",
+        "--nocapture",
+    ];
+    let options = Options {
+        target: Target::Process {
+            executable: Some(std::env::current_exe().unwrap()),
+            arguments: Some(arguments.map(str::to_owned).to_vec()),
+        },
+        observer: journal.observer(),
+        time_scale: Some(0.001),
+        ..Options::default()
+    };
+    let cloud = Cloud::of(&app(), 1);
+    let host = Host::start(app(), cloud, options).await.unwrap();
+    host.send(0, ["a"]).unwrap();
+    let line = |notice: &Notice| matches!(notice, Notice::Line { text, .. } if text.contains("called /SignIns"));
+    let in_the_middle = async {
+        while journal.count(line) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, in_the_middle).await.unwrap();
+    host.kill_now().await;
+    host.settle(SOON).await.unwrap();
+    let sent = |notice: &Notice| matches!(notice, Notice::BatchSent { .. });
+    assert!(journal.count(sent) >= 2);
+    assert_eq!(
+        journal.count(|notice| matches!(notice, Notice::Started { .. })),
+        2
+    );
+    assert_eq!(host.cloud().hub().checkpoint("$Default", 0), 1);
+    let address = host.address();
+    host.stop().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn every_shape_of_a_batch_can_be_made() {
+    let handler = Handler::start(|_, _| (200, json!({}))).await;
+    let app = app();
+    let cloud = Cloud::of(&app, 1);
+    let host = Host::start(app, cloud, options(&handler, &Journal::default()))
+        .await
+        .unwrap();
+    let body = |events: &[&'static str], data_type, cardinality, metadata| {
+        host.event_body("SignIns", events.to_vec(), data_type, cardinality, metadata)
+    };
+    for data_type in [DataType::String, DataType::Binary, DataType::Absent] {
+        for metadata in [
+            wire::Metadata::Current,
+            wire::Metadata::Old,
+            wire::Metadata::Admin,
+            wire::Metadata::Empty,
+        ] {
+            let many = body(&["{}", "{}"], data_type, Cardinality::Many, metadata).unwrap();
+            let one = body(&["{}"], data_type, Cardinality::One, metadata).unwrap();
+            for body in [many, one] {
+                host.invoke(Request::new("SignIns", body))
+                    .await
+                    .unwrap()
+                    .judged
+                    .unwrap();
+            }
+        }
+    }
+    assert!(
+        handler
+            .seen("SignIns")
+            .iter()
+            .all(|call| call.body["Data"]["events"].is_string())
+    );
+    let error = host.event_body(
+        "Deliver",
+        ["{}"],
+        DataType::Binary,
+        Cardinality::Many,
+        wire::Metadata::Empty,
+    );
+    assert!(matches!(error, Err(HostError::NoFunction(_))));
+}
