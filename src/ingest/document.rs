@@ -143,7 +143,9 @@ impl<'c> Document<'c> {
 
     /// Reads one line of NDJSON: a document that ends with its line.
     pub(super) fn read_line(&mut self, line: &[u8], visit: &mut dyn FnMut(Position, Item<'_>)) {
+        self.whereabouts.set_within_line(true);
         self.read(line, true, visit);
+        self.whereabouts.set_within_line(false);
         self.loose = false;
         self.unreadable = false;
     }
