@@ -112,6 +112,11 @@ impl<'c> Document<'c> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_max_record(self, max_record: usize) -> Self {
+        Self { max_record, ..self }
+    }
+
     /// How much has been read, in records, lines and bytes.
     pub fn offset(&self) -> Offset {
         self.whereabouts.offset(self.records)
@@ -617,6 +622,3 @@ impl<'c> Document<'c> {
         );
     }
 }
-
-#[cfg(test)]
-mod tests;
