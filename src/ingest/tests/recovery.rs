@@ -178,6 +178,8 @@ fn an_envelope_broken_around_its_records_loses_none() {
         format!("{{\"records\":[{}{}]}}", good(1), good(2)),
         format!("{{\"records\":[{},,{},]}}", good(1), good(2)),
         format!("[{}}},{}]", good(1), good(2)),
+        format!("{{\"records\":[]{}{}", good(1), good(2)),
+        format!("{{\"records\":[{}]{}", good(1), good(2)),
         format!("{{\"records\":[{}]\n{}", good(1), good(2)),
         format!("[\n{}\n{}\n]", good(1), good(2)),
     ] {
