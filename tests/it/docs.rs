@@ -247,7 +247,10 @@ fn the_commands_are_those_of_the_help() {
 #[test]
 fn the_replaced_query_and_check_agree_as_shown() {
     let folder = "tests/fixtures/sentinel-query";
-    let output = spwatch(folder, &["check", "--policy", "policy.toml", "signins.json"]);
+    let output = spwatch(
+        folder,
+        &["check", "--policy", "policy.toml", "signins.json"],
+    );
     assert_eq!(output.status.code(), Some(10));
     let readme = read("README.md");
     let section = section(&readme, "## What it replaces");
