@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use spwatch::policy::{Code, Compilation, Source, compile};
 use spwatch::sign_in::Timestamp;
 use spwatch::verdict::ReasonCode;
+
+use crate::binary::run;
 
 const DOCUMENTS: [&str; 10] = [
     "README.md",
@@ -28,19 +29,6 @@ fn root() -> &'static Path {
 
 fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn spwatch(folder: &str, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_spwatch"))
-        .args(arguments)
-        .current_dir(root().join(folder))
-        .env_clear()
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap()
 }
 
 fn compiled(text: String) -> Compilation {
@@ -227,7 +215,7 @@ fn the_example_policies_are_valid() {
 
 #[test]
 fn the_commands_are_those_of_the_help() {
-    let help = text(spwatch(".", &["--help"]).stdout);
+    let help = run(root(), &["--help"]).stdout;
     let commands: BTreeSet<&str> = help
         .lines()
         .skip_while(|line| *line != "Commands:")
@@ -247,17 +235,14 @@ fn the_commands_are_those_of_the_help() {
 #[test]
 fn the_replaced_query_and_check_agree_as_shown() {
     let folder = "tests/fixtures/sentinel-query";
-    let output = spwatch(
-        folder,
-        &["check", "--policy", "policy.toml", "signins.json"],
-    );
-    assert_eq!(output.status.code(), Some(10));
+    let arguments = ["check", "--policy", "policy.toml", "signins.json"];
+    let ran = run(&root().join(folder), &arguments);
+    assert_eq!(ran.code, Some(10));
     let readme = read("README.md");
     let section = section(&readme, "## What it replaces");
     let shown = format!(
         "$ spwatch check --policy policy.toml signins.json\n{}{}",
-        text(output.stdout),
-        text(output.stderr)
+        ran.stdout, ran.stderr
     );
     assert_eq!(blocks(section, "console"), [shown]);
     assert_eq!(
@@ -277,7 +262,7 @@ fn the_shown_alert_is_real() {
         "json",
         "samples",
     ];
-    let output = text(spwatch(".", &arguments).stdout);
+    let output = run(root(), &arguments).stdout;
     fn line(text: &str) -> &str {
         text.trim().trim_end_matches(',')
     }
