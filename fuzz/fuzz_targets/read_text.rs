@@ -5,7 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spwatch::ingest::{Context, Csv, Document, Item, Offset, event_bytes, read_lines, read_text, sniff};
+use spwatch::ingest::{
+    Context, Csv, Document, Item, Offset, event_bytes, read_lines, read_text, sniff,
+};
 
 /// What is compared of an item.
 fn trace(item: &Item<'_>) -> (u128, usize) {
