@@ -17,7 +17,7 @@ use crate::policy::{App, Policy};
 use crate::sign_in::{SignIn, Timestamp};
 use crate::verdict::{Reason, ReasonCode, Severity};
 
-pub use fit::MAX_ALERT_BYTES;
+pub use fit::{MAX_ALERT_BYTES, is_unprintable};
 pub use identity::{fingerprint, id};
 pub use next_steps::NextStep;
 
@@ -179,13 +179,22 @@ fn severity_text<S: serde::Serializer>(
     serializer.serialize_str(severity.as_str())
 }
 
+/// An alert, and the entry that it is about.
+#[derive(Debug, Clone)]
+pub struct Raised<'p> {
+    /// The alert.
+    pub alert: Alert,
+    /// The entry that selects the app.
+    pub app: Option<&'p App>,
+}
+
 /// Raises the due alerts of some findings, repeats within a merge window merged into one.
 ///
 /// Findings that are not due are passed over. The alerts come in the order of their first sign-in.
-pub fn raise(policy: &Policy, findings: &[Finding<'_>], now: Timestamp) -> Vec<Alert> {
-    let mut order: Vec<&Finding<'_>> = findings.iter().filter(|finding| finding.due).collect();
+pub fn raise<'p>(policy: &Policy, findings: &[Finding<'p>], now: Timestamp) -> Vec<Raised<'p>> {
+    let mut order: Vec<&Finding<'p>> = findings.iter().filter(|finding| finding.due).collect();
     order.sort_by_key(|finding| finding.sign_in.time);
-    let mut alerts: Vec<Alert> = Vec::new();
+    let mut alerts: Vec<Raised<'p>> = Vec::new();
     let mut places: HashMap<Uuid, usize> = HashMap::new();
     for finding in order {
         let fingerprint = fingerprint(finding);
@@ -195,15 +204,18 @@ pub fn raise(policy: &Policy, findings: &[Finding<'_>], now: Timestamp) -> Vec<A
             policy.defaults.merge_seconds,
         );
         match places.get(&id).and_then(|place| alerts.get_mut(*place)) {
-            Some(alert) => alert.add(&finding.sign_in),
+            Some(raised) => raised.alert.add(&finding.sign_in),
             None => {
                 places.insert(id, alerts.len());
-                alerts.push(Alert::new(id, fingerprint, finding, now));
+                alerts.push(Raised {
+                    alert: Alert::new(id, fingerprint, finding, now),
+                    app: finding.app,
+                });
             }
         }
     }
-    for alert in &mut alerts {
-        fit::fit(alert);
+    for raised in &mut alerts {
+        fit::fit(&mut raised.alert);
     }
     alerts
 }

@@ -136,6 +136,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         cause
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            || matches!(
+                cause.downcast_ref::<csv::Error>().map(csv::Error::kind),
+                Some(csv::ErrorKind::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe
+            )
             || cause
                 .downcast_ref::<serde_json::Error>()
                 .and_then(serde_json::Error::io_error_kind)
@@ -203,7 +207,7 @@ fn parse_id(text: &str) -> Result<Id<'static>, String> {
 fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| {
-            if letter.is_control() {
+            if crate::alert::is_unprintable(letter) {
                 '\u{fffd}'
             } else {
                 letter

@@ -15,12 +15,12 @@ const COARSE_CLOCK: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ReadPolicyError {
     /// There is none, or it may not be read.
-    #[error("read the policy {path}: {source}{}", hint(.source))]
+    #[error("read the policy {path}: {cause}{}", hint(.cause))]
     Io {
         /// The path as given.
         path: String,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Not UTF-8.
     #[error("read the policy {path}: it is not UTF-8 (byte {byte}); save it as UTF-8")]
@@ -92,9 +92,9 @@ impl PolicyTexts {
 
 fn read_source(path: &Path) -> Result<Source, ReadPolicyError> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|source| ReadPolicyError::Io {
+    let bytes = fs::read(path).map_err(|cause| ReadPolicyError::Io {
         path: name.clone(),
-        source,
+        cause,
     })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { name, text }),
@@ -108,15 +108,18 @@ fn read_source(path: &Path) -> Result<Source, ReadPolicyError> {
 /// The files of one pattern, sorted, the root itself left out.
 fn expand(root: &Path, include: &Include) -> Result<Vec<PathBuf>, String> {
     let folder = root.parent().unwrap_or(Path::new(""));
-    let pattern = folder.join(&include.pattern);
-    let Some(pattern) = pattern.to_str() else {
+    let Some(folder) = folder.to_str() else {
         return Err("it is no UTF-8 path".to_owned());
     };
-    let found = glob::glob(pattern).map_err(|error| format!("it is no pattern: {}", error.msg))?;
+    // The folder is a name, whatever brackets there are in it.
+    let folder = PathBuf::from(glob::Pattern::escape(folder));
+    let pattern = folder.join(&include.pattern).display().to_string();
+    let own = root.canonicalize().ok();
+    let found = glob::glob(&pattern).map_err(|error| format!("it is no pattern: {}", error.msg))?;
     let mut paths = Vec::new();
     for path in found {
         let path = path.map_err(|error| format!("{} cannot be read", error.path().display()))?;
-        if path.is_file() && path != root {
+        if path.is_file() && path.canonicalize().ok() != own {
             paths.push(path);
         }
     }
@@ -134,22 +137,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the root, of the included files, and of the folders they are looked for in.
+    /// The stamp of the root and of the files that its includes find now.
     pub fn of(root: &Path, texts: Option<&PolicyTexts>, now: SystemTime) -> Self {
         let mut paths = vec![root.to_owned()];
-        if let Some(texts) = texts {
-            paths.extend(
-                texts
-                    .sources
-                    .iter()
-                    .skip(1)
-                    .map(|source| PathBuf::from(&source.name)),
-            );
-            let folder = root.parent().unwrap_or(Path::new(""));
-            if let Some(source) = texts.sources.first() {
-                for include in includes(source) {
-                    paths.extend(folder.join(&include.pattern).parent().map(Path::to_owned));
-                }
+        if let Some(source) = texts.and_then(|texts| texts.sources.first()) {
+            for include in includes(source) {
+                paths.extend(expand(root, &include).unwrap_or_default());
             }
         }
         let mut settled = true;

@@ -183,7 +183,7 @@ fn refusal(url: &Url) -> Option<&'static str> {
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
+            let [first, second, third, _] = v4.octets();
             !(v4.is_private()
                 || v4.is_loopback()
                 || v4.is_link_local()
@@ -191,15 +191,22 @@ fn is_public(address: IpAddr) -> bool {
                 || v4.is_broadcast()
                 || v4.is_multicast()
                 || first == 0
-                || (first == 100 && (64..128).contains(&second)))
+                || (first == 100 && (64..128).contains(&second))
+                || (first == 192 && second == 0 && third == 0)
+                || (first == 198 && (second == 18 || second == 19))
+                || first >= 240
+                // Azure's own host, which answers on every virtual machine:
+                // MicrosoftDocs/azure-docs `articles/virtual-network/what-is-ip-address-168-63-129-16.md`.
+                || v4.octets() == [168, 63, 129, 16])
         }
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => is_public(IpAddr::V4(v4)),
             None => {
-                let [first, ..] = v6.segments();
+                let [first, second, ..] = v6.segments();
                 !(v6.is_loopback()
                     || v6.is_unspecified()
                     || v6.is_multicast()
+                    || (first == 0x64 && second == 0xff9b)
                     || first & 0xfe00 == 0xfc00
                     || first & 0xffc0 == 0xfe80)
             }

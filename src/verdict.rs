@@ -190,6 +190,11 @@ impl ReasonSet {
         self.0 == 0
     }
 
+    /// The codes that are not in the other set.
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The codes, in the order of reporting.
     pub fn iter(self) -> impl Iterator<Item = ReasonCode> {
         ReasonCode::ALL

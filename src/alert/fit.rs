@@ -38,10 +38,17 @@ pub(super) fn labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, Stri
         .collect()
 }
 
+/// Whether a character acts on the screen instead of standing on it: controls, and the marks that
+/// turn the direction of what follows.
+pub fn is_unprintable(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn bounded(text: &str, limit: usize) -> String {
     let mut kept = String::with_capacity(text.len().min(limit));
     for letter in text.chars() {
-        let letter = if letter.is_control() {
+        let letter = if is_unprintable(letter) {
             '\u{fffd}'
         } else {
             letter
@@ -76,10 +83,39 @@ pub(super) fn fit(alert: &mut Alert) {
     if size(alert) <= MAX_ALERT_BYTES {
         return;
     }
-    // What is left beside the evidence is bounded far below the limit, field by field.
     let dropped = alert.evidence.len().saturating_sub(1);
     alert.evidence.truncate(1);
     alert.evidence_omitted += dropped as u64;
+    if size(alert) > MAX_ALERT_BYTES {
+        shorten(alert);
+    }
+}
+
+/// Takes every text down to a few words. Only texts made of characters that JSON escapes come here.
+fn shorten(alert: &mut Alert) {
+    let app = &mut alert.app;
+    let sign_in = &mut alert.sign_in;
+    app.labels.clear();
+    let texts = [
+        &mut app.name,
+        &mut app.owner,
+        &mut app.purpose,
+        &mut app.secret,
+        &mut app.runbook,
+        &mut app.app_id,
+        &mut app.service_principal_id,
+        &mut sign_in.state,
+        &mut sign_in.city,
+        &mut sign_in.country,
+        &mut sign_in.resource,
+        &mut sign_in.correlation_id,
+        &mut sign_in.credential_key_id,
+        &mut sign_in.credential_type,
+    ];
+    for text in texts.into_iter().flatten() {
+        *text = short_text(text);
+    }
+    alert.entities.clear();
 }
 
 fn size(alert: &Alert) -> usize {

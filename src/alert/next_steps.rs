@@ -135,8 +135,10 @@ fn allow(finding: &Finding<'_>) -> Option<NextStep> {
     if has(ReasonCode::IpNotAllowed) {
         lines.push(format!("allow.ips = [\"{}\"]", sign_in.ip?));
     }
-    if has(ReasonCode::PlaceNotAllowed) {
-        lines.push(format!("allow.places = [{}]", quoted(&place(sign_in)?)));
+    if has(ReasonCode::PlaceNotAllowed)
+        && let Some(place) = place(sign_in)
+    {
+        lines.push(format!("allow.places = [{}]", quoted(&place)));
     }
     if lines.len() == 1 {
         return None;
@@ -187,6 +189,16 @@ fn listing(sign_in: &SignIn<'_>) -> Option<String> {
 
 fn place(sign_in: &SignIn<'_>) -> Option<String> {
     let mut place = sign_in.country.as_deref()?.to_owned();
+    // What is no country code cannot stand in a policy.
+    if place.len() != 2 || !place.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let splits = |part: &Option<std::borrow::Cow<'_, str>>| {
+        part.as_deref().is_some_and(|part| part.contains('/'))
+    };
+    if splits(&sign_in.state) {
+        return Some(place);
+    }
     if let Some(state) = sign_in.state.as_deref() {
         place.push('/');
         place.push_str(state);

@@ -54,6 +54,11 @@ fn findings<'p>(policy: &'p Policy, records: &[Value]) -> Vec<Finding<'p>> {
     findings
 }
 
+fn raise(policy: &Policy, findings: &[Finding<'_>], now: Timestamp) -> Vec<Alert> {
+    let raised = super::raise(policy, findings, now);
+    raised.into_iter().map(|raised| raised.alert).collect()
+}
+
 fn now() -> Timestamp {
     Timestamp::parse("2026-11-24T12:00:00Z").unwrap()
 }

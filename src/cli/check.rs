@@ -135,13 +135,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                 .findings
                 .extend(findings.into_iter().map(|finding| (file, finding)));
         }
-        report
-            .rejected
-            .extend(rejected.into_iter().map(|reject| Refused {
-                file,
-                record: reject.position.record,
-                error: reject.error,
-            }));
+        // Only the document lists them all; a file of nothing but garbage has millions.
+        let room = match arguments.format {
+            Format::Json => usize::MAX,
+            _ => SHOWN_REJECTS.saturating_sub(report.rejected.len()),
+        };
+        let kept = rejected.into_iter().take(room).map(|reject| Refused {
+            file,
+            record: reject.position.record,
+            error: reject.error,
+        });
+        report.rejected.extend(kept);
         written.is_ok()
     });
     bar.finish_and_clear();
@@ -185,11 +189,11 @@ fn complain_of_rejects(report: &Report<'_>, names: &[String]) {
             super::printable(&reject.error)
         ));
     }
-    let more = report.rejected.len().saturating_sub(SHOWN_REJECTS);
+    let more = report.counts.rejected.saturating_sub(SHOWN_REJECTS as u64);
     if more > 0 {
         complain(&format!(
             "and {} more (--format json lists them all)",
-            counted(more as u64, "reject")
+            counted(more, "reject")
         ));
     }
 }

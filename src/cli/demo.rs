@@ -288,7 +288,7 @@ impl Stage {
         let now = Timestamp::from(chrono::Utc::now());
         alert::raise(&self.policy, &findings, now)
             .iter()
-            .map(|alert| alert.id.to_string())
+            .map(|raised| raised.alert.id.to_string())
             .collect()
     }
 

@@ -7,7 +7,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::input::{Window, inputs};
-use super::{Exit, KindWord, PolicyArgument, load_policy, now_or, parse_id, parse_time, printable};
+use super::{
+    Exit, KindWord, PolicyArgument, complain, load_policy, now_or, parse_id, parse_time, printable,
+};
 use crate::ingest::{self, Context, Csv, Document, Item, MAX_RECORD, Offset, Position, Shape};
 use crate::policy::{Check, Policy, Status};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
@@ -213,7 +215,7 @@ impl Flags {
     }
 }
 
-/// Looks for a record in logs of any size, and stops at the first.
+/// Looks for a record in logs of any size, and stops at the first file that has it.
 fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn<'static>> {
     let id = id.trim();
     let mut sign_ins = 0_u64;
@@ -277,11 +279,11 @@ fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn
                 break;
             }
         }
-        if let Some(error) = window.failure {
-            anyhow::bail!("read {}: {error}", input.name);
-        }
         if let Some(sign_in) = found {
             return Ok(sign_in);
+        }
+        if let Some(error) = window.failure {
+            complain(&format!("warning: read {}: {error}", input.name));
         }
     }
     anyhow::bail!("no sign-in has the id {id:?} ({sign_ins} were looked at)")

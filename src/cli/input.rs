@@ -56,14 +56,17 @@ fn walk(path: &Path, inputs: &mut Vec<Input>) -> anyhow::Result<()> {
         });
         return Ok(());
     }
-    let mut children = Vec::new();
+    let mut children: Vec<PathBuf> = Vec::new();
     for child in fs::read_dir(path).with_context(|| format!("read {}", path.display()))? {
         children.push(child?.path());
     }
     children.sort();
     for child in children {
-        // A link that leads nowhere is no log.
-        if child.exists() {
+        // Links to folders may go round in circles, and a pipe never ends: neither is looked into.
+        let real = child
+            .symlink_metadata()
+            .with_context(|| format!("read {}", child.display()))?;
+        if real.is_dir() || (child.is_file()) {
             walk(&child, inputs)?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 /// A table with a header; cells from logs are made safe for a terminal by the caller.
 pub(super) fn table(header: &[&str]) -> Table {
@@ -14,12 +14,28 @@ pub(super) fn table(header: &[&str]) -> Table {
         false => ContentArrangement::Disabled,
     };
     table.set_content_arrangement(arrangement);
-    table.set_header(header.iter().copied());
+    let narrow = matches!(table.content_arrangement(), ContentArrangement::Dynamic);
+    // On a terminal a long heading takes two lines, broken where a word ends.
+    table.set_header(header.iter().map(|name| match (narrow, *name) {
+        (true, "ServicePrincipalName") => "Service\nPrincipalName",
+        (true, "countryOrRegion") => "country\nOrRegion",
+        (_, name) => name,
+    }));
     table
 }
 
-/// Two blanks between columns, none at the ends of a line.
-pub(super) fn text(mut table: Table) -> String {
+/// Two blanks between columns, none at the ends of a line. `whole` are the columns whose cells are
+/// never broken: times, addresses, ids.
+pub(super) fn text(mut table: Table, whole: &[usize]) -> String {
+    if matches!(table.content_arrangement(), ContentArrangement::Dynamic) {
+        let widths = table.column_max_content_widths();
+        for column in whole {
+            if let (Some(column), Some(width)) = (table.column_mut(*column), widths.get(*column)) {
+                // Two for the padding.
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
+            }
+        }
+    }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

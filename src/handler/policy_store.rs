@@ -19,6 +19,8 @@ use crate::sign_in::Timestamp;
 #[derive(Serialize, Deserialize)]
 struct Accepted {
     version: u32,
+    /// The root file it was read from: a state folder may serve several policies in turn.
+    root: PathBuf,
     sources: Vec<Source>,
 }
 
@@ -142,6 +144,7 @@ impl PolicyStore {
         };
         let accepted = Accepted {
             version: 1,
+            root: self.root.clone(),
             sources,
         };
         let kept = serde_json::to_vec(&accepted).map_err(io::Error::other);
@@ -162,6 +165,9 @@ impl PolicyStore {
                 return;
             }
         };
+        if accepted.root != self.root {
+            return;
+        }
         // The includes were found when it was accepted: their texts are among the sources.
         if let Some(policy) = compile(&accepted.sources, None, &[]).policy {
             warn!(

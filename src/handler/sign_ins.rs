@@ -17,6 +17,10 @@ use crate::policy::{App, Policy};
 use crate::sign_in::Timestamp;
 use crate::verdict::Severity;
 
+/// As many rejects of one event are written one by one; with more, the event is written once, whole,
+/// so that what is written stays in proportion to what came.
+const MAX_REJECTS_OF_EVENT: usize = 100;
+
 /// What was made of a batch, for the log.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
@@ -73,12 +77,17 @@ pub(super) fn judge_batch(
         judge_event(&event, &context, &mut block, &mut newest);
         let (found, refused) = ledger.absorb(block);
         findings.extend(found);
-        let sequence = metadata.sequence_numbers.get(place).copied().flatten();
-        rejected.extend(
-            refused
-                .into_iter()
-                .map(|reject| RejectedLine::new(reject, &metadata, place, sequence)),
-        );
+        let place = EventPlace {
+            partition: metadata.partition.clone(),
+            sequence_number: metadata.sequence_numbers.get(place).copied().flatten(),
+            event: place + 1,
+        };
+        if refused.len() > MAX_REJECTS_OF_EVENT {
+            rejected.push(RejectedLine::whole(&refused, &event, &place));
+        } else {
+            let lines = refused.into_iter();
+            rejected.extend(lines.map(|reject| RejectedLine::new(reject, &place)));
+        }
     }
     summary.lag_seconds = newest.map(|newest: Timestamp| (now.utc() - newest.utc()).num_seconds());
     let answer = answer(
@@ -139,8 +148,8 @@ fn answer(
     let alerts = alert::raise(policy, &findings, now);
     summary.alerts = alerts.len();
     let mut outputs = Outputs::default();
-    for alert in &alerts {
-        match messages(policy, app_of(&findings, alert), alert) {
+    for raised in &alerts {
+        match messages(policy, raised.app, &raised.alert) {
             Ok(messages) => outputs.alerts.extend(messages),
             Err(error) => return Answer::Retry(format!("an alert could not be written: {error}")),
         }
@@ -165,15 +174,6 @@ fn answer(
         summary.recorded,
     )];
     Answer::Done { outputs, logs }
-}
-
-/// The entry behind an alert: alerts are made of findings, and carry the entry's place.
-fn app_of<'p>(findings: &[Finding<'p>], alert: &Alert) -> Option<&'p App> {
-    let entry = alert.app.entry.as_ref()?;
-    findings
-        .iter()
-        .filter_map(|finding| finding.app)
-        .find(|app| app.line == entry.line && Some(&app.name) == alert.app.name.as_ref())
 }
 
 #[derive(Serialize)]
@@ -235,34 +235,53 @@ struct RejectedLine {
 
 #[derive(Serialize)]
 struct RejectedSource {
+    #[serde(flatten)]
+    place: EventPlace,
+    /// Ordinal of the record in its event, from 1; none where the event is written whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<u64>,
+}
+
+/// Which event it was.
+#[derive(Clone, Serialize)]
+struct EventPlace {
     partition: Option<String>,
     sequence_number: Option<i64>,
     /// Ordinal of the event in its batch, from 1.
     event: usize,
-    /// Ordinal of the record in its event, from 1.
-    record: u64,
 }
 
 impl RejectedLine {
-    fn new(
-        reject: Rejected,
-        metadata: &BatchMetadata,
-        event: usize,
-        sequence_number: Option<i64>,
-    ) -> Self {
-        let source = RejectedSource {
-            partition: metadata.partition.clone(),
-            sequence_number,
-            event: event + 1,
-            record: reject.position.record,
+    fn new(reject: Rejected, place: &EventPlace) -> Self {
+        let record = Some(reject.position.record);
+        Self::of(reject.error, reject.body, record, place)
+    }
+
+    /// One line for an event with too many rejects to write them one by one.
+    fn whole(rejects: &[Rejected], event: &Event<'_>, place: &EventPlace) -> Self {
+        let first = rejects.first().map_or("", |reject| reject.error.as_str());
+        let error = format!(
+            "{} records of this event are rejected, the first: {first}; the event is kept whole",
+            rejects.len()
+        );
+        let body = match event {
+            Event::Text(text) => text.as_bytes().to_vec(),
+            Event::Json(text) => text.as_bytes().to_vec(),
         };
-        let (body, body_base64) = match String::from_utf8(reject.body) {
+        Self::of(error, body, None, place)
+    }
+
+    fn of(error: String, body: Vec<u8>, record: Option<u64>, place: &EventPlace) -> Self {
+        let (body, body_base64) = match String::from_utf8(body) {
             Ok(text) => (Some(text), None),
             Err(error) => (None, Some(base64(error.as_bytes()))),
         };
         Self {
-            source,
-            error: reject.error,
+            source: RejectedSource {
+                place: place.clone(),
+                record,
+            },
+            error,
             body,
             body_base64,
         }

@@ -112,9 +112,16 @@ fn events(raw: &str) -> Events {
             _ => Events::One(raw.to_owned()),
         };
     }
-    let Ok(Text(text)) = serde_json::from_str::<Text<'_>>(raw) else {
-        // A lone surrogate: the escaped form is all there is, and it is kept as one bad event.
-        return Events::One(raw.to_owned());
+    let mended;
+    let text = match serde_json::from_str::<Text<'_>>(raw) {
+        Ok(Text(text)) => text,
+        Err(_) => {
+            mended = without_lone_surrogates(raw);
+            match serde_json::from_str::<Text<'_>>(&mended) {
+                Ok(Text(text)) => text,
+                Err(_) => return Events::One(raw.to_owned()),
+            }
+        }
     };
     match text.trim_start().as_bytes().first() {
         Some(b'[') => many(text.into_owned()),
@@ -126,6 +133,42 @@ fn events(raw: &str) -> Events {
         _ if text.trim() == "null" => Events::None,
         _ => Events::One(text.into_owned()),
     }
+}
+
+/// Half a surrogate pair is legal in JSON's grammar and no character: it becomes U+FFFD, as the
+/// host's own decoder has it, so that it spoils its own record alone.
+fn without_lone_surrogates(raw: &str) -> String {
+    let mut mended = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        mended.push_str(before);
+        let length = match (surrogate(escape), escape.get(6..).and_then(surrogate)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(_), _) => {
+                mended.push_str("\\ufffd");
+                rest = escape.get(6..).unwrap_or_default();
+                continue;
+            }
+            // The character behind a backslash is part of the escape, a second backslash above all.
+            (None, _) => escape
+                .char_indices()
+                .nth(2)
+                .map_or(escape.len(), |(end, _)| end),
+        };
+        let (escape, behind) = escape.split_at_checked(length).unwrap_or((escape, ""));
+        mended.push_str(escape);
+        rest = behind;
+    }
+    mended.push_str(rest);
+    mended
+}
+
+/// The surrogate that a text begins with, written as `\\uXXXX`.
+fn surrogate(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let unit = u16::from_str_radix(digits, 16).ok()?;
+    (0xD800..=0xDFFF).contains(&unit).then_some(unit)
 }
 
 fn many(text: String) -> Events {
@@ -305,6 +348,12 @@ mod tests {
         assert_eq!(texts(&deep).len(), 1);
         let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
         assert_eq!(texts(&deep).len(), 1);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_spoils_nothing_else() {
+        let events = texts(r#""[\"a\\\\\",\"\ud800\",\"\ud83d\ude00\",\"\udc00b\"]""#);
+        assert_eq!(events, ["a\\", "\u{fffd}", "\u{1f600}", "\u{fffd}b"]);
     }
 
     #[test]

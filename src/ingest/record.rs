@@ -64,12 +64,14 @@ impl<'a> Record<'a> {
     /// object inside the broken one be taken for its neighbour.
     pub(super) fn is_marked(&self) -> bool {
         let has = |field| self.top.value(field) != Value::Null;
-        let categorised = has(Field::Category)
+        let categorised = (has(Field::Category) || has(Field::Type))
             && (has(Field::Properties)
                 || has(Field::Time)
                 || has(Field::TimeGenerated)
                 || has(Field::CreatedDateTime));
-        categorised || (has(Field::CreatedDateTime) && has(Field::AppId))
+        let names_an_app =
+            has(Field::AppId) || has(Field::ServicePrincipalId) || has(Field::ServicePrincipalName);
+        categorised || (has(Field::CreatedDateTime) && names_an_app)
     }
 
     /// Shows the visitor what the record says; `body` is the record as it stands.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, SecondsFormat, TimeDelta, Utc};
 
 /// A point in time in UTC. Written as RFC 3339 with seven fraction digits, the log's own resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +106,8 @@ fn assemble(
         .and_hms_nano_opt(hour, minute, second, nanos)?
         .checked_sub_signed(offset)
         .map(|time| time.and_utc())
+        // Beyond these, RFC 3339 has no way to write it.
+        .filter(|time| (0..=9999).contains(&time.year()))
 }
 
 /// The rest of a text that is being read.

@@ -157,8 +157,9 @@ fn the_example_messages_are_real() {
         } else {
             r#"app_id = "8d3f1c52-6b0e-4d17-a2c9-51e7f0b4d6a3", "#
         };
+        // Pinned, so that what the sign-in leaves out is asked for as well.
         policy += &format!(
-            "[[test]]\nname = \"{code}\"\nsign_in = {{ {app}{sign_in} }}\nexpect = \"violation\"\n"
+            "[[test]]\nname = \"{code}\"\nsign_in = {{ {app}{sign_in} }}\nexpect = \"violation\"\nreasons = [\"{code}\"]\n"
         );
     }
     let compilation = compiled(policy);

@@ -79,7 +79,10 @@ pub(super) fn json(
             .iter()
             .map(|(file, finding)| FindingRow::new(finding, name(names, *file)))
             .collect(),
-        alerts: alert::raise(policy, &findings, now),
+        alerts: alert::raise(policy, &findings, now)
+            .into_iter()
+            .map(|raised| raised.alert)
+            .collect(),
         rejected: report
             .rejected
             .iter()
@@ -194,7 +197,7 @@ pub(super) fn table(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
         let time = sign_in.time_generated.unwrap_or(sign_in.time);
         rows.add_row([
             if short {
-                time.utc().format("%Y-%m-%d %H:%M:%SZ").to_string()
+                time.utc().format("%Y-%m-%d %H:%M:%S").to_string()
             } else {
                 time.to_string()
             },
@@ -207,7 +210,7 @@ pub(super) fn table(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
     }
     let some = !rows.is_empty();
     if some {
-        out.write_all(table::text(rows).as_bytes())?;
+        out.write_all(table::text(rows, &[0, 2, 5]).as_bytes())?;
     }
     let unlisted = unlisted(report);
     if !unlisted.is_empty() {
@@ -223,7 +226,7 @@ pub(super) fn table(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
                 last.utc().format("%Y-%m-%d").to_string(),
             ]);
         }
-        out.write_all(table::text(rows).as_bytes())?;
+        out.write_all(table::text(rows, &[1, 2, 3]).as_bytes())?;
     }
     Ok(())
 }

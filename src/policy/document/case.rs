@@ -22,6 +22,8 @@ pub(in crate::policy) struct Case {
     pub(in crate::policy) timed: bool,
     pub(in crate::policy) expect: Verdict,
     pub(in crate::policy) reasons: Option<ReasonSet>,
+    /// Reasons that only come of what the case leaves out: they are not held against it.
+    pub(in crate::policy) unasked: ReasonSet,
 }
 
 /// Reads a `[[test]]`.
@@ -44,6 +46,7 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<Case> {
             "add sign_in = { app_id = \"…\", ip = \"…\", place = \"…\" }",
         )
         .and_then(|node| read_sign_in(node, collector));
+    let time = fields.get("time").and_then(|node| node.time(collector));
     let expect = fields
         .require(
             collector,
@@ -76,7 +79,15 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<Case> {
             .help("expect \"violation\", or remove `reasons`");
     }
     fields.finish(collector, "a test");
-    let (sign_in, timed) = sign_in?;
+    let Read {
+        mut sign_in,
+        mut timed,
+        unasked,
+    } = sign_in?;
+    if let Some(time) = time {
+        sign_in.time = time.value;
+        timed = true;
+    }
     Some(Case {
         name: name?.value,
         spot,
@@ -84,7 +95,16 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<Case> {
         timed,
         expect: expect?,
         reasons,
+        // A case that pins such a reason does ask for it.
+        unasked: unasked.without(reasons.unwrap_or(ReasonSet::EMPTY)),
     })
+}
+
+/// What a case says of its sign-in.
+struct Read {
+    sign_in: SignIn<'static>,
+    timed: bool,
+    unasked: ReasonSet,
 }
 
 fn read_reasons(node: Node<'_>, collector: &mut Collector) -> Option<ReasonSet> {
@@ -124,7 +144,7 @@ fn text(
     Some(Cow::Owned(fields.get(key)?.text(collector)?.value))
 }
 
-fn read_sign_in(node: Node<'_>, collector: &mut Collector) -> Option<(SignIn<'static>, bool)> {
+fn read_sign_in(node: Node<'_>, collector: &mut Collector) -> Option<Read> {
     let mut fields = node.fields(collector)?;
     if ["app_id", "service_principal_id", "name"]
         .iter()
@@ -201,8 +221,19 @@ fn read_sign_in(node: Node<'_>, collector: &mut Collector) -> Option<(SignIn<'st
     if let Some(time) = &time {
         sign_in.time = time.value;
     }
+    let mut unasked = ReasonSet::EMPTY;
+    if fields.get("resource").is_none() {
+        unasked.insert(ReasonCode::ResourceNotAllowed);
+    }
+    if fields.get("credential").is_none() || fields.get("credential_type").is_none() {
+        unasked.insert(ReasonCode::CredentialUnknown);
+    }
     fields.finish(collector, "a test's sign-in");
-    Some((sign_in, time.is_some()))
+    Some(Read {
+        sign_in,
+        timed: time.is_some(),
+        unasked,
+    })
 }
 
 fn read_credential_type(
