@@ -160,7 +160,7 @@ fn idle(rig: &Rig) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_due_alert_outlives_every_crash() {
-    for seed in [0x5eed_0001, 0x5eed_0002, 0x5eed_0003] {
+    for seed in [0x5eed_0001, 0x5eed_0002] {
         play(seed).await;
     }
 }

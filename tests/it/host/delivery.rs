@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use spwatch::devhost::{Notice, Received};
+use spwatch::devhost::{Notice, Received, Reply};
 
 use super::rig::*;
 
@@ -169,6 +169,76 @@ async fn each_sink_gets_what_it_wants_once() {
         |notice| matches!(notice, Notice::Output { target, .. } if target == "spwatch-alerts"),
     );
     assert_eq!(queued, 4);
+}
+
+/// A queue takes 64 KiB of Base64; an alert that it refused would hold its partition up for ever.
+#[tokio::test]
+async fn the_wordiest_record_fits_the_queue() {
+    let text = policy(SOC);
+    let rig = start(&text).await;
+    // The dearest characters: as JSON, as UTF-8, and both escaped and not.
+    for (number, filler) in ["\u{1}", "\u{10ffff}", "\"", "\u{fdfa}", "x"]
+        .into_iter()
+        .enumerate()
+    {
+        let number = u32::try_from(number).unwrap();
+        let long = filler.repeat(10_000);
+        let mut wordy = record("wordy", PAYROLL, AWAY, number * 3600);
+        let properties = &mut wordy["properties"];
+        for key in [
+            "id",
+            "servicePrincipalName",
+            "resourceDisplayName",
+            "servicePrincipalId",
+            "servicePrincipalCredentialKeyId",
+            "clientCredentialType",
+            "correlationId",
+        ] {
+            properties[key] = long.as_str().into();
+        }
+        properties["status"] = json!({"errorCode": long});
+        properties["location"] = json!({"city": long, "state": long, "countryOrRegion": long});
+        let mut second = wordy.clone();
+        second["properties"]["appId"] = long.as_str().into();
+        wordy["resultType"] = "0".into();
+        rig.judge(&[envelope(&[wordy]), envelope(&[second])]).await;
+    }
+    // And one alert of many sign-ins whose ids are long.
+    let many = (0..60).map(|number| {
+        let id = format!("{number}{}", "\u{1}".repeat(1_500));
+        record(&id, STRANGER, AWAY, 80_000 + number)
+    });
+    rig.judge(&[envelope(&many.collect::<Vec<_>>())]).await;
+    let received = rig.receiver.received();
+    assert!(received.len() >= 6, "{}", received.len());
+    let counts = received
+        .iter()
+        .map(|request| alert_of(request)["count"].as_u64());
+    assert_eq!(counts.max(), Some(Some(60)));
+    for request in &received {
+        assert_eq!(alert_of(request)["schema"], "spwatch/alert/v1");
+        assert!(request.body.len() <= 40 * 1024, "{}", request.body.len());
+    }
+    assert!(rig.undelivered().is_empty());
+}
+
+/// Judging and delivering do not wait for one another.
+#[tokio::test]
+async fn receivers_that_hang_hold_up_no_judging() {
+    let rig = start(&policy(SOC)).await;
+    rig.receiver.always(Reply::status(200).after(PATIENCE * 10));
+    let event = |number: u32| {
+        let ip = format!("198.51.100.{number}");
+        envelope(&[record(&number.to_string(), PAYROLL, &ip, number)])
+    };
+    rig.host.send(0, (0..32).map(event)).unwrap();
+    // As many as the host calls at once.
+    let concurrency = rig.host.app().extensions.queues.concurrency;
+    let hanging = rig.receiver.wait_for(concurrency, PATIENCE).await;
+    assert_eq!(hanging.len(), concurrency);
+    let judged = rig.journal.count(answered("SignIns", 200));
+    rig.host.send(0, [event(33)]).unwrap();
+    rig.told(judged + 1, answered("SignIns", 200)).await;
 }
 
 const MAILER: &str = "00000000-1111-2222-3333-00000000000c";

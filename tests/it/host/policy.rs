@@ -62,6 +62,10 @@ async fn the_policy_that_is_there_judges_and_a_bad_one_is_refused() {
             .any(|line| line.contains("last accepted policy is in force")),
         "{lines:?}"
     );
+    // So it is with one that is no text.
+    fs::write(rig.policy_file(), b"version = 1 # \xff\xfe").unwrap();
+    rig.judge(&[away(8)]).await;
+    assert_eq!(rig.receiver.received().len(), 1);
     // A file that is gone changes nothing; one that is good again judges.
     fs::remove_file(rig.policy_file()).unwrap();
     rig.judge(&[away(6)]).await;
@@ -75,6 +79,10 @@ async fn the_policy_that_is_there_judges_and_a_bad_one_is_refused() {
 #[tokio::test]
 async fn without_any_policy_the_batch_waits_until_there_is_one() {
     let setup = Setup::new(None).await;
+    // What a crash may leave where the last accepted one is kept.
+    let kept = setup.folder.path().join("state/policy");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("accepted.json"), "{\"version\":1,\"sour").unwrap();
     let rig = setup.start().await;
     rig.host.send(0, [away(1)]).unwrap();
     rig.told(2, answered("SignIns", 503)).await;
@@ -95,4 +103,22 @@ async fn without_any_policy_the_batch_waits_until_there_is_one() {
     rig.drain().await;
     assert_eq!(rig.received_ids(), due(&text, &[away(1)]));
     assert_eq!(rig.cloud.hub().checkpoint("$Default", 0), 1);
+}
+
+#[tokio::test]
+async fn without_a_place_for_state_sign_ins_are_judged_all_the_same() {
+    let text = policy(SOC);
+    let setup = Setup::new(Some(&text)).await;
+    let below_a_file = setup.folder.path().join("policy.toml/state");
+    let rig = setup
+        .setting("SPWATCH_STATE", &below_a_file.display().to_string())
+        .start()
+        .await;
+    rig.judge(&[away(1)]).await;
+    assert_eq!(rig.received_ids(), due(&text, &[away(1)]));
+    let lines = trouble(&rig);
+    assert!(
+        lines.iter().any(|line| line.contains("state folder")),
+        "{lines:?}"
+    );
 }

@@ -131,3 +131,45 @@ async fn every_wire_shape_gives_the_same_alerts() {
         assert_eq!(alerts.filter(|alert| alert.contains(&id)).count(), 1);
     }
 }
+
+/// A single event's own keys overwrite the host's metadata of the same names.
+#[tokio::test]
+async fn an_event_cannot_mislead_by_its_own_metadata() {
+    let text = policy(SOC);
+    let rig = start(&text).await;
+    let plain = record("1", PAYROLL, AWAY, 1);
+    let expected = due(&text, &[plain.to_string()]);
+    let mut event = plain;
+    for (key, value) in [
+        ("PartitionContext", Value::from("nowhere")),
+        (
+            "TriggerPartitionContext",
+            serde_json::json!({"PartitionId": {"a": []}}),
+        ),
+        ("SequenceNumber", Value::from("one")),
+        ("SequenceNumberArray", serde_json::json!({"0": 1})),
+        ("EnqueuedTimeUtc", Value::from("yesterday")),
+        ("EnqueuedTimeUtcArray", Value::from("[[[")),
+        ("RetryContext", Value::from(-1)),
+        ("sys", Value::from(7)),
+        ("events", Value::from("none")),
+    ] {
+        event[key] = value;
+    }
+    for cardinality in [Cardinality::One, Cardinality::Many] {
+        for data_type in [DataType::Binary, DataType::String, DataType::Absent] {
+            let shape = (data_type, cardinality, Metadata::Current);
+            let bodies = vec![event.to_string().into_bytes()];
+            let exchange = rig.invoke(bodies, shape, Framing::Alternate).await;
+            let messages = messages(&exchange.judged.unwrap());
+            let ids: Vec<_> = messages
+                .iter()
+                .map(|message| message["alert"]["id"].as_str().unwrap())
+                .collect();
+            assert!(
+                ids.iter().copied().eq(&expected),
+                "{data_type:?}, {cardinality:?}"
+            );
+        }
+    }
+}
