@@ -11,5 +11,7 @@ mod binary;
 mod cli;
 mod docs;
 mod equivalence;
+mod host;
 mod hostile;
 mod layers;
+mod wiring;

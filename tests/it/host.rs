@@ -1,0 +1,14 @@
+//! The real binary behind the stand-in Functions host: what goes in at the Event Hub comes out at a receiver.
+//!
+//! Every wait is for something to have happened; no sleep decides a result.
+
+mod crash;
+mod delivery;
+mod policy;
+mod protocol;
+mod receivers;
+mod rig;
+mod secrets;
+mod shapes;
+mod size;
+mod stopping;
