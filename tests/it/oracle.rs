@@ -4,6 +4,12 @@
 //! with the crate. `SPWATCH_ORACLE_CASES` runs more cases, `SPWATCH_ORACLE_SEED` starts at
 //! another seed; a failure prints its seed and the smallest case that still fails.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "all of it is test code, which may panic"
+)]
+
 mod generate;
 mod judge;
 mod model;
@@ -131,17 +137,29 @@ fn compare(case: &Case, home: &Path) -> Result<usize, String> {
         .into_iter::<Value>()
         .map(|line| line.map_err(|e| format!("ndjson: {e}")))
         .collect::<Result<_, _>>()?;
-    findings(&expected.findings, &lines, "ndjson, in input order")?;
+    differ(
+        &expected
+            .findings
+            .iter()
+            .map(line_of_expected)
+            .collect::<Vec<_>>(),
+        &lines.iter().map(line_of_found).collect::<Vec<_>>(),
+        "ndjson, in input order",
+    )?;
 
     let listed = document["findings"].as_array().ok_or("no findings")?;
     if !listed.is_sorted_by_key(|finding| text(&finding["time"])) {
         return Err("findings are not in event-time order".to_owned());
     }
-    let mut sorted = expected.findings.clone();
-    sorted.sort();
-    let mut by_value: Vec<Value> = listed.clone();
-    by_value.sort_by_key(|finding| (text(&finding["time"]), id_of(finding)));
-    findings(&sorted, &by_value, "json")?;
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    differ(
+        &sorted(expected.findings.iter().map(line_of_expected).collect()),
+        &sorted(listed.iter().map(line_of_found).collect()),
+        "json",
+    )?;
 
     let ids: Vec<String> = lines
         .iter()
@@ -223,12 +241,7 @@ fn counts(expected: &judge::Expected, document: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn findings(expected: &[Finding], found: &[Value], what: &str) -> Result<(), String> {
-    let expected: Vec<String> = expected
-        .iter()
-        .map(|finding| line_of_expected(finding))
-        .collect();
-    let found: Vec<String> = found.iter().map(line_of_found).collect();
+fn differ(expected: &[String], found: &[String], what: &str) -> Result<(), String> {
     if expected == found {
         return Ok(());
     }

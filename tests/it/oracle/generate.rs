@@ -339,14 +339,10 @@ fn ip_rule(rng: &mut Rng, sets: &[String]) -> IpRule {
             }
         }
         6 if ip.is_ipv4() => {
-            let IpAddr::V4(v4) = ip else { unreachable!() };
             let prefix = 24 + rng.below(9) as u8;
             let net = IpNetwork::new(ip, prefix).unwrap();
-            let IpAddr::V4(base) = net.network() else {
-                unreachable!()
-            };
-            let shown = if rng.chance(50) { base } else { v4 };
-            IpRule::Net(format!("{}/{}", mapped(shown), prefix + 96), net)
+            let shown = if rng.chance(50) { net.network() } else { ip };
+            IpRule::Net(format!("::ffff:{shown}/{}", prefix + 96), net)
         }
         _ => {
             let prefix = width - rng.pick(&[1, 2, 3, 4, 8, 9, 16]);
@@ -412,7 +408,10 @@ fn log_file(rng: &mut Rng, shape: Shape, instants: &[i64], before: &[LogFile]) -
             if copy.id.is_none() && !here {
                 continue;
             }
-            if let Some(id) = &mut copy.id {
+            // Whether other ids than GUIDs are told apart by case is left open.
+            if let Some(id) = &mut copy.id
+                && !id.contains(' ')
+            {
                 *id = recased(rng, id);
             }
             if let Some(emitted) = &mut copy.emitted {
@@ -721,7 +720,8 @@ fn record(rng: &mut Rng, instants: &[i64]) -> Record {
     record.resource = (!rng.chance(20)).then(|| recased(rng, name));
     record.resource_id = (!rng.chance(30)).then(|| recased(rng, id));
     let failed = code != 0;
-    if !identity && !(failed && rng.chance(60)) {
+    let told = !(failed && rng.chance(60));
+    if told && !identity {
         let key = rng.below(5);
         match rng.below(10) {
             0 => {}

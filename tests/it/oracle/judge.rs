@@ -340,13 +340,15 @@ fn verdict<'a>(
     if entry.is_none() && sign_in.kind == Kind::MicrosoftServicePrincipal {
         return ("allowed", None, reasons);
     }
-    if let (Some(tenants), Some(tenant)) = (&policy.tenants, &sign_in.tenant) {
-        if !tenants
+    let listed = |tenants: &Vec<String>, tenant: &String| {
+        tenants
             .iter()
             .any(|allowed| allowed.to_lowercase() == *tenant)
-        {
-            reasons.insert("tenant-not-allowed");
-        }
+    };
+    if let (Some(tenants), Some(tenant)) = (&policy.tenants, &sign_in.tenant)
+        && !listed(tenants, tenant)
+    {
+        reasons.insert("tenant-not-allowed");
     }
     let Some(entry) = entry else {
         reasons.insert("unknown-app");

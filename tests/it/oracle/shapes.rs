@@ -64,7 +64,7 @@ fn gzip_lines(file: &LogFile) -> Vec<u8> {
             Item::Broken(broken) => text.push_str(broken),
         }
         text.push_str("\r\n");
-        if text.len() % 7 == 0 {
+        if text.len().is_multiple_of(7) {
             text.push_str("\r\n");
         }
     }
