@@ -461,3 +461,6 @@ fn links(sign_in: &SignIn<'_>) -> Vec<Link> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,8 +176,8 @@ fn listing(sign_in: &SignIn<'_>) -> Option<String> {
         "[[app]]".to_owned(),
         format!("name = {}", quoted(&name)),
         selector,
-        "owner = \"\"".to_owned(),
-        "purpose = \"\"".to_owned(),
+        "# owner = \"who answers for it\"".to_owned(),
+        "# purpose = \"what it is for\"".to_owned(),
     ];
     if let Some(ip) = sign_in.ip {
         lines.push(format!("allow.ips = [\"{ip}\"]"));

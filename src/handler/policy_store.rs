@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use crate::policy::{Policy, Source, compile};
+use crate::policy::{Policy, SecretRef, Sink, Source, compile};
 use crate::policy_files::{PolicyTexts, Stamp};
 use crate::sign_in::Timestamp;
 
@@ -112,8 +112,8 @@ impl PolicyStore {
                 if policy.sinks.is_empty() {
                     warn!("the policy has no sink: every alert will be kept in `undelivered`");
                 }
+                self.remember(&policy, &texts.sources);
                 self.current.store(Some(Arc::new(policy)));
-                self.remember(&texts.sources);
             }
             None => error!(
                 policy.in_force = self.in_force(),
@@ -133,10 +133,16 @@ impl PolicyStore {
     }
 
     /// Keeps the accepted text. A full disk costs the memory of it, not the judging.
-    fn remember(&self, sources: &[Source]) {
+    fn remember(&self, policy: &Policy, sources: &[Source]) {
+        let Some(sources) = without_secrets(policy, sources) else {
+            warn!(
+                "the accepted policy is not kept in the state folder: a secret in it could not be taken out"
+            );
+            return;
+        };
         let accepted = Accepted {
             version: 1,
-            sources: sources.to_vec(),
+            sources,
         };
         let kept = serde_json::to_vec(&accepted).map_err(io::Error::other);
         if let Err(problem) = kept.and_then(|json| replace_file(&self.kept, &json)) {
@@ -167,6 +173,48 @@ impl PolicyStore {
     }
 }
 
+/// Stands in kept texts for a secret that was written into the policy. A sink that needs it waits,
+/// as with any setting that is missing, until the policy itself can be read again.
+const NOT_KEPT: &str = "env:SPWATCH_SECRET_NOT_KEPT";
+
+/// The sources without the secrets that were written into them; `None` where one cannot be found as
+/// it stands (it is spelt with escapes).
+fn without_secrets(policy: &Policy, sources: &[Source]) -> Option<Vec<Source>> {
+    let mut sources = sources.to_vec();
+    let secrets = policy.sinks.values().flat_map(literals);
+    for secret in secrets {
+        let mut found = false;
+        for source in &mut sources {
+            found |= source.text.contains(secret);
+            source.text = source.text.replace(secret, NOT_KEPT);
+        }
+        if !found {
+            return None;
+        }
+    }
+    Some(sources)
+}
+
+fn literals(sink: &Sink) -> impl Iterator<Item = &str> {
+    let references = std::iter::once(&sink.url)
+        .chain(&sink.secret)
+        .chain(sink.settings.values());
+    references.filter_map(move |reference| match reference {
+        SecretRef::Literal(value) if !value.is_empty() && !is_local_test(sink, value) => {
+            Some(value.as_str())
+        }
+        _ => None,
+    })
+}
+
+/// A loopback address of a local test leads nobody anywhere.
+fn is_local_test(sink: &Sink, value: &str) -> bool {
+    sink.insecure
+        && ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"]
+            .iter()
+            .any(|start| value.starts_with(start))
+}
+
 /// Writes a file so that a crash leaves the old one or the new one, whole.
 fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path
@@ -178,4 +226,70 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "version = 1\n[[app]]\nname = \"a\"\nmatch = { name = \"a\" }\nallow.places = [\"CH\"]\n";
+
+    fn store(folder: &Path) -> PolicyStore {
+        PolicyStore::new(folder.join("policy.toml"), &folder.join("state"))
+    }
+
+    #[test]
+    fn a_bad_policy_is_refused_and_the_last_good_one_survives_a_cold_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.toml");
+        let first = store(folder.path());
+        assert!(first.current().is_none());
+        fs::write(&file, GOOD).unwrap();
+        let good = first.current().unwrap().hash.clone();
+        fs::write(&file, GOOD.replace("allow", "alow")).unwrap();
+        assert_eq!(first.current().unwrap().hash, good);
+        assert_eq!(store(folder.path()).current().unwrap().hash, good);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(first.current().unwrap().hash, good);
+        assert_eq!(store(folder.path()).current().unwrap().hash, good);
+        fs::write(&file, GOOD.replace("CH", "DE")).unwrap();
+        assert_ne!(first.current().unwrap().hash, good);
+    }
+
+    #[test]
+    fn a_changed_or_new_include_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let apps = folder.path().join("apps");
+        fs::create_dir(&apps).unwrap();
+        fs::write(
+            folder.path().join("policy.toml"),
+            "version = 1\ninclude = [\"apps/*.toml\"]\n",
+        )
+        .unwrap();
+        fs::write(apps.join("a.toml"), GOOD.replace("version = 1", "")).unwrap();
+        let store = store(folder.path());
+        assert_eq!(store.current().unwrap().apps.len(), 1);
+        fs::write(
+            apps.join("b.toml"),
+            GOOD.replace("version = 1", "").replace("\"a\"", "\"b\""),
+        )
+        .unwrap();
+        assert_eq!(store.current().unwrap().apps.len(), 2);
+        fs::remove_file(apps.join("a.toml")).unwrap();
+        assert_eq!(store.current().unwrap().apps.len(), 1);
+    }
+
+    #[test]
+    fn kept_texts_hold_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = "[sinks.soc]\ntype = \"webhook\"\nurl = \"https://hook.example/T0PSECRET\"\n";
+        fs::write(folder.path().join("policy.toml"), format!("{GOOD}{sink}")).unwrap();
+        let first = store(folder.path());
+        assert!(first.current().is_some());
+        let kept = fs::read_to_string(&first.kept).unwrap();
+        assert!(!kept.contains("T0PSECRET") && kept.contains(NOT_KEPT));
+        fs::remove_file(folder.path().join("policy.toml")).unwrap();
+        assert!(store(folder.path()).current().is_some());
+    }
 }

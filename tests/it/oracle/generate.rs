@@ -29,7 +29,7 @@ const NAMES: [&str; 6] = [
     "Payroll Sync",
     "GitHub Deploy",
     "Zürich Ledger",
-    "Backup",
+    "Back\"up\", \\ 🚀 / tab\there",
 ];
 const PARTS: [&str; 9] = [
     "mtp",
@@ -135,7 +135,10 @@ pub(super) fn case(seed: u64) -> Case {
 // ---- policies ----
 
 fn policy(rng: &mut Rng, instants: &[i64]) -> Policy {
-    let mut policy = Policy::default();
+    let mut policy = Policy {
+        style: rng.next(),
+        ..Policy::default()
+    };
     if rng.chance(40) {
         let mut tenants = vec![recased(rng, TENANTS[0])];
         if rng.chance(40) {
@@ -200,7 +203,7 @@ fn entry(
     place_sets: &[String],
     instants: &[i64],
 ) -> Entry {
-    let who = rng.below(6);
+    let who = if rng.chance(40) { 0 } else { rng.below(6) };
     let mut entry = Entry {
         name: format!("Entry {index}"),
         ..Entry::default()
@@ -213,7 +216,7 @@ fn entry(
         entry.service_principal_id = rng.chance(25).then(|| recased(rng, &guid(2, who)));
         entry.app_id = rng.chance(45).then(|| recased(rng, &guid(1, who)));
         entry.match_name = rng.chance(20).then(|| recased(rng, NAMES[who]));
-        if entry.match_name.is_none() {
+        if entry.match_name.is_none() || rng.chance(30) {
             entry.name_contains = rng.chance(25).then(|| {
                 let part = rng.pick(&PARTS);
                 recased(rng, part)
@@ -284,6 +287,14 @@ fn until(rng: &mut Rng, instants: &[i64]) -> Stamp {
 /// An address out of a few small neighbourhoods.
 fn address(rng: &mut Rng) -> IpAddr {
     let low = rng.below(20) as u8;
+    if rng.chance(2) {
+        return rng.pick(&[
+            Ipv4Addr::BROADCAST.into(),
+            Ipv4Addr::new(0, 0, 0, 1).into(),
+            Ipv6Addr::LOCALHOST.into(),
+            Ipv6Addr::from_bits(u128::MAX).into(),
+        ]);
+    }
     match rng.below(6) {
         0 => Ipv4Addr::new(77, 56, 0, low).into(),
         1 => Ipv4Addr::new(77, 56, 1, low).into(),
@@ -299,7 +310,12 @@ fn mapped(ip: Ipv4Addr) -> Ipv6Addr {
 }
 
 fn ip_rules(rng: &mut Rng, sets: &[String], least: usize) -> Vec<IpRule> {
-    let count = least + rng.below(4);
+    let count = least
+        + if rng.chance(15) {
+            rng.below(40)
+        } else {
+            rng.below(4)
+        };
     (0..count).map(|_| ip_rule(rng, sets)).collect()
 }
 
@@ -331,9 +347,16 @@ fn ip_rule(rng: &mut Rng, sets: &[String]) -> IpRule {
             IpRule::Range(format!("{from}-{to}"), from, to)
         }
         5 => {
-            let all = if rng.chance(50) { "0.0.0.0/0" } else { "::/0" };
+            let edge = rng.pick(&[
+                "0.0.0.0/0",
+                "::/0",
+                "255.255.255.255",
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/127",
+                "128.0.0.0/1",
+                "0.0.0.0/1",
+            ]);
             if rng.chance(30) {
-                IpRule::Net(all.to_owned(), all.parse().unwrap())
+                IpRule::Net(edge.to_owned(), edge.parse().unwrap())
             } else {
                 IpRule::Net(format!("{ip}/{width}"), IpNetwork::new(ip, width).unwrap())
             }
@@ -386,41 +409,19 @@ fn spelled(rng: &mut Rng, names: Names) -> String {
 
 fn log_file(rng: &mut Rng, shape: Shape, instants: &[i64], before: &[LogFile]) -> LogFile {
     let mut items: Vec<Item> = Vec::new();
-    for _ in 0..rng.below(28) {
+    // Now and then enough for a file to be shared out among threads.
+    let size = if rng.chance(2) { 1_500 } else { rng.below(28) };
+    for _ in 0..size {
         if rng.chance(8) && shape != Shape::Csv {
             items.push(neighbour(rng, shape));
             continue;
         }
-        let earlier: Vec<&Record> = items
-            .iter()
-            .chain(before.iter().flat_map(|file| &file.items))
-            .filter_map(|item| match item {
-                Item::Record(record) if is_sign_in(record.kind) => Some(&**record),
-                _ => None,
-            })
-            .collect();
-        let record = if !earlier.is_empty() && rng.chance(12) {
-            let mut copy = rng.pick(&earlier).clone();
-            let here = items
-                .iter()
-                .any(|item| matches!(item, Item::Record(other) if other.style == copy.style));
-            // A record without an id is known again by its properties, so only in its own shape.
-            if copy.id.is_none() && !here {
-                continue;
-            }
-            // Whether other ids than GUIDs are told apart by case is left open.
-            if let Some(id) = &mut copy.id
-                && !id.contains(' ')
-            {
-                *id = recased(rng, id);
-            }
-            if let Some(emitted) = &mut copy.emitted {
-                *emitted = stamp(rng, emitted.ticks / TICKS + 61);
-            }
-            copy
+        let record = if rng.chance(12) {
+            again(rng, &items, before)
         } else {
-            record(rng, instants)
+            None
         };
+        let record = record.unwrap_or_else(|| record_of(rng, instants));
         items.push(Item::Record(Box::new(fitted(record, shape))));
     }
     LogFile {
@@ -430,12 +431,56 @@ fn log_file(rng: &mut Rng, shape: Shape, instants: &[i64], before: &[LogFile]) -
     }
 }
 
+/// A sign-in that was logged before, in this file or an earlier one, emitted once more.
+fn again(rng: &mut Rng, items: &[Item], before: &[LogFile]) -> Option<Record> {
+    let here = |record: &Record| {
+        items
+            .iter()
+            .any(|item| matches!(item, Item::Record(other) if other.style == record.style))
+    };
+    let earlier: Vec<&Record> = items
+        .iter()
+        .chain(before.iter().flat_map(|file| &file.items))
+        .filter_map(|item| match item {
+            Item::Record(record) if is_sign_in(record.kind) => Some(&**record),
+            _ => None,
+        })
+        .collect();
+    if earlier.is_empty() {
+        return None;
+    }
+    let mut copy = rng.pick(&earlier).clone();
+    let here = here(&copy);
+    match &mut copy.id {
+        // A record without an id is known again by its properties, so only in its own shape.
+        None if !here => return None,
+        None => {}
+        // Whether other ids than GUIDs are told apart by case is left open.
+        Some(id) if id.contains(' ') => {}
+        Some(id) => *id = recased(rng, id),
+    }
+    if let Some(emitted) = &mut copy.emitted {
+        *emitted = stamp(rng, emitted.ticks / TICKS + 61);
+    }
+    Some(copy)
+}
+
 fn is_sign_in(kind: Kind) -> bool {
     !matches!(kind, Kind::Audit | Kind::Other(_))
 }
 
 /// Drops what a shape cannot carry.
 fn fitted(mut record: Record, shape: Shape) -> Record {
+    if shape == Shape::Graph {
+        record.emitted = None;
+        record.tenant = None;
+        record.caller = Address::default();
+        record.top_location = None;
+        record.result_type = None;
+        if record.kind != Kind::ManagedIdentity {
+            record.kind = Kind::ServicePrincipal;
+        }
+    }
     if shape.is_log_analytics() {
         record.caller = Address::default();
         record.app_display_name = None;
@@ -595,7 +640,7 @@ fn unusable(rng: &mut Rng) -> Address {
     }
 }
 
-fn record(rng: &mut Rng, instants: &[i64]) -> Record {
+fn record_of(rng: &mut Rng, instants: &[i64]) -> Record {
     let kind = match rng.below(20) {
         0..12 => Kind::ServicePrincipal,
         12..15 => Kind::ManagedIdentity,
@@ -604,7 +649,7 @@ fn record(rng: &mut Rng, instants: &[i64]) -> Record {
         _ => Kind::Other(rng.pick(&OTHER)),
     };
     let identity = kind == Kind::ManagedIdentity;
-    let who = rng.below(6);
+    let who = if rng.chance(30) { 0 } else { rng.below(6) };
     let other = if rng.chance(15) { rng.below(6) } else { who };
     let second = if rng.chance(60) {
         rng.pick(instants) + rng.pick(&[0, 0, 0, -1, 1, 30])

@@ -131,6 +131,8 @@ pub(super) struct Entry {
 
 #[derive(Clone, Default)]
 pub(super) struct Policy {
+    /// Decides byte order mark, line ends and how tables are written.
+    pub(super) style: u64,
     pub(super) tenants: Option<Vec<String>>,
     pub(super) defaults: Defaults,
     pub(super) ranges: Vec<(String, Vec<IpRule>)>,
@@ -218,6 +220,12 @@ impl Policy {
         }
         for entry in &self.entries {
             entry.write(&mut out);
+        }
+        if self.style & 3 == 0 {
+            out = out.replace('\n', "\r\n");
+        }
+        if self.style >> 2 & 3 == 0 {
+            out.insert(0, '\u{feff}');
         }
         out
     }
@@ -383,15 +391,17 @@ pub(super) enum Shape {
     Pretty,
     Rows,
     Csv,
+    Graph,
 }
 
 impl Shape {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Envelopes,
         Self::GzipLines,
         Self::Pretty,
         Self::Rows,
         Self::Csv,
+        Self::Graph,
     ];
 
     pub(super) fn is_log_analytics(self) -> bool {

@@ -1,5 +1,6 @@
 //! The five writers: one log, in the forms that people hold it in.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
@@ -17,6 +18,7 @@ pub(super) fn write(file: &LogFile) -> (Vec<u8>, &'static str) {
         Shape::Pretty => (pretty(file), "pretty.json"),
         Shape::Rows => (rows(file), "query.json"),
         Shape::Csv => (csv(file), "query.csv"),
+        Shape::Graph => (graph(file), "signins.json"),
     }
 }
 
@@ -27,7 +29,8 @@ fn envelopes(file: &LogFile) -> Vec<u8> {
     let mut out = String::from("\u{feff}");
     let mut pending: Vec<Value> = Vec::new();
     let flush = |pending: &mut Vec<Value>, out: &mut String| {
-        out.push_str(&json!({ "records": std::mem::take(pending) }).to_string());
+        let document = json!({ "records": std::mem::take(pending) });
+        out.push_str(&text(&document, file.style));
         if one_a_line {
             out.push('\n');
         }
@@ -52,25 +55,43 @@ fn envelopes(file: &LogFile) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// A storage archive: gzip, a record a line, CRLF.
+/// A storage archive: gzip in one or more members, a record a line, CRLF.
 fn gzip_lines(file: &LogFile) -> Vec<u8> {
-    let mut text = String::new();
+    let mut out = Vec::new();
+    let members = 1 + (file.style & 1) as usize;
+    let mut bytes = lines(file).into_bytes();
+    let rest = bytes.split_off(bytes.len() / members);
+    for part in [bytes, rest] {
+        let mut gzip = GzEncoder::new(&mut out, Compression::fast());
+        gzip.write_all(&part).unwrap();
+        gzip.finish().unwrap();
+    }
+    out
+}
+
+fn lines(file: &LogFile) -> String {
+    let mut out = String::new();
+    if file.style >> 2 & 7 == 0 {
+        out.push('\u{feff}');
+    }
     for item in &file.items {
         match item {
             Item::Record(record) => {
-                text.push_str(&recase(diagnostic(record), file.style).to_string());
+                let value = recase(diagnostic(record), file.style);
+                out.push_str(&text(&value, file.style));
             }
-            Item::Junk(value) => text.push_str(&value.to_string()),
-            Item::Broken(broken) => text.push_str(broken),
+            Item::Junk(value) => out.push_str(&value.to_string()),
+            Item::Broken(broken) => out.push_str(broken),
         }
-        text.push_str("\r\n");
-        if text.len().is_multiple_of(7) {
-            text.push_str("\r\n");
+        out.push_str("\r\n");
+        if out.len().is_multiple_of(7) {
+            out.push_str("\r\n");
         }
     }
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(text.as_bytes()).unwrap();
-    gzip.finish().unwrap()
+    if file.style >> 5 & 3 == 0 {
+        out.truncate(out.trim_end().len());
+    }
+    out
 }
 
 /// Pretty-printed: an envelope, or a bare array.
@@ -92,7 +113,30 @@ fn pretty(file: &LogFile) -> Vec<u8> {
     serde_json::to_vec_pretty(&document).unwrap()
 }
 
-/// A Log Analytics query result.
+/// A page of Microsoft Graph.
+fn graph(file: &LogFile) -> Vec<u8> {
+    let values: Vec<Value> = file
+        .items
+        .iter()
+        .map(|item| match item {
+            Item::Record(record) => {
+                let mut sign_in = properties(record);
+                let kind = match record.kind {
+                    Kind::ManagedIdentity => "managedIdentity",
+                    _ => "servicePrincipal",
+                };
+                sign_in.insert("signInEventTypes".to_owned(), json!([kind]));
+                Value::Object(sign_in)
+            }
+            Item::Junk(value) => value.clone(),
+            Item::Broken(text) => Value::from(*text),
+        })
+        .collect();
+    let page = json!({ "@odata.context": "https://graph.microsoft.com/beta/$metadata#auditLogs/signIns", "value": values });
+    text(&page, file.style).into_bytes()
+}
+
+/// A Log Analytics query result: an array, or a row a line.
 fn rows(file: &LogFile) -> Vec<u8> {
     let values: Vec<Value> = file
         .items
@@ -103,10 +147,13 @@ fn rows(file: &LogFile) -> Vec<u8> {
             Item::Broken(text) => Value::from(*text),
         })
         .collect();
-    if file.style & 1 == 0 {
-        serde_json::to_vec(&values).unwrap()
-    } else {
-        serde_json::to_vec_pretty(&values).unwrap()
+    match file.style & 3 {
+        0 => text(&Value::from(values), file.style).into_bytes(),
+        1 => serde_json::to_vec_pretty(&values).unwrap(),
+        _ => {
+            let lines: Vec<String> = values.iter().map(|row| text(row, file.style)).collect();
+            lines.join("\n").into_bytes()
+        }
     }
 }
 
@@ -263,6 +310,14 @@ fn diagnostic(record: &Record) -> Value {
     }
     envelope.insert("Level".to_owned(), json!(4));
 
+    envelope.insert("properties".to_owned(), Value::Object(properties(record)));
+    Value::Object(envelope)
+}
+
+/// The sign-in proper, as diagnostic records and Microsoft Graph have it.
+fn properties(record: &Record) -> Map<String, Value> {
+    let style = record.style;
+    let at = |stamp: &Option<super::model::Stamp>| stamp.as_ref().map(|stamp| stamp.text.clone());
     let mut inner = Map::new();
     put(&mut inner, style, "id", record.id.clone());
     put(&mut inner, style, "createdDateTime", at(&record.created));
@@ -324,13 +379,26 @@ fn diagnostic(record: &Record) -> Value {
         Some(format!("{style:x}")),
     );
     if let Some(code) = record.error_code {
+        let code = if style >> 51 & 7 == 0 {
+            json!(code.to_string())
+        } else {
+            json!(code)
+        };
         inner.insert("status".to_owned(), json!({ "errorCode": code }));
     }
     if let Some(place) = place(record) {
         inner.insert("location".to_owned(), place);
     }
-    envelope.insert("properties".to_owned(), Value::Object(inner));
-    Value::Object(envelope)
+    // Neighbours with names of their own that must not be mistaken for the record's.
+    if style >> 50 & 1 == 0 {
+        let nested = json!({ "id": "nested", "appId": "nested", "ipAddress": "1.1.1.1" });
+        inner.insert(
+            "appliedConditionalAccessPolicies".to_owned(),
+            json!([nested]),
+        );
+        inner.insert("managedServiceIdentity".to_owned(), nested);
+    }
+    inner
 }
 
 fn place(record: &Record) -> Option<Value> {
@@ -448,6 +516,72 @@ fn row(record: &Record) -> Map<String, Value> {
         Some(format!("{style:x}")),
     );
     row
+}
+
+/// JSON as other producers write it: keys in another order, text escaped, blanks between.
+fn text(value: &Value, style: u64) -> String {
+    let mut out = String::new();
+    put_text(value, style, &mut out);
+    out
+}
+
+fn put_text(value: &Value, style: u64, out: &mut String) {
+    let blank = if style >> 41 & 3 == 0 { " " } else { "" };
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<(&String, &Value)> = map.iter().collect();
+            if style >> 40 & 1 == 0 {
+                pairs.reverse();
+            }
+            out.push('{');
+            for (index, (key, value)) in pairs.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                    out.push_str(blank);
+                }
+                put_string(key, style >> 46 & 7 == 0, false, out);
+                out.push_str(blank);
+                out.push(':');
+                out.push_str(blank);
+                put_text(value, style, out);
+            }
+            out.push('}');
+        }
+        Value::Array(values) => {
+            out.push('[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    out.push_str(blank);
+                    out.push(',');
+                }
+                put_text(value, style, out);
+            }
+            out.push(']');
+        }
+        Value::String(text) => put_string(text, style >> 46 & 7 == 1, style >> 43 & 1 == 0, out),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// A string, with what is not ASCII, or everything, as `\u` escapes.
+fn put_string(text: &str, all: bool, ascii: bool, out: &mut String) {
+    if !all && !ascii {
+        out.push_str(&Value::from(text).to_string());
+        return;
+    }
+    out.push('"');
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(b'/') => out.push_str("\\/"),
+            Ok(byte @ (b' '..=b'~')) if !all && byte != b'"' && byte != b'\\' => {
+                out.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out.push('"');
 }
 
 /// Keys as some forwarders leave them: as they are, lower-cased, or with a capital.
