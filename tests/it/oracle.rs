@@ -33,7 +33,7 @@ fn check_agrees_with_an_independent_reading_of_the_contract() {
         std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
     };
     let first = number("SPWATCH_ORACLE_SEED", 1);
-    let cases = number("SPWATCH_ORACLE_CASES", 60);
+    let cases = number("SPWATCH_ORACLE_CASES", 70);
     let home = tempfile::tempdir().unwrap();
     let mut seen = BTreeSet::new();
     for seed in first..first + cases {

@@ -34,7 +34,7 @@ const NAMES: [&str; 6] = [
 const PARTS: [&str; 9] = [
     "mtp",
     "api",
-    "sync",
+    "pap",
     "deploy",
     "prod",
     "zürich",
@@ -217,7 +217,7 @@ fn entry(
         entry.app_id = rng.chance(45).then(|| recased(rng, &guid(1, who)));
         entry.match_name = rng.chance(20).then(|| recased(rng, NAMES[who]));
         if entry.match_name.is_none() || rng.chance(30) {
-            entry.name_contains = rng.chance(25).then(|| {
+            entry.name_contains = rng.chance(35).then(|| {
                 let part = rng.pick(&PARTS);
                 recased(rng, part)
             });
@@ -259,10 +259,23 @@ fn entry(
         }
     }
     for _ in 0..rng.below(3) {
-        if rng.chance(40) {
+        if rng.chance(70) {
             let which = 1 + rng.below(3);
+            // A wide exception is decided by its end alone.
+            let wide = rng.chance(40);
+            let everywhere = || {
+                ["0.0.0.0/0", "::/0"]
+                    .map(|all| IpRule::Net(all.to_owned(), all.parse().unwrap()))
+                    .to_vec()
+            };
             entry.exceptions.push(Exception {
-                ips: (which & 1 != 0).then(|| ip_rules(rng, sets, 1)),
+                ips: (which & 1 != 0).then(|| {
+                    if wide {
+                        everywhere()
+                    } else {
+                        ip_rules(rng, sets, 1)
+                    }
+                }),
                 places: (which & 2 != 0).then(|| place_rules(rng, place_sets, 1)),
                 until: until(rng, instants),
             });
@@ -410,7 +423,7 @@ fn spelled(rng: &mut Rng, names: Names) -> String {
 fn log_file(rng: &mut Rng, shape: Shape, instants: &[i64], before: &[LogFile]) -> LogFile {
     let mut items: Vec<Item> = Vec::new();
     // Now and then enough for a file to be shared out among threads.
-    let size = if rng.chance(2) { 1_500 } else { rng.below(28) };
+    let size = if rng.chance(1) { 1_500 } else { rng.below(28) };
     for _ in 0..size {
         if rng.chance(8) && shape != Shape::Csv {
             items.push(neighbour(rng, shape));
@@ -781,8 +794,11 @@ fn record_of(rng: &mut Rng, instants: &[i64]) -> Record {
             2 => Some("somethingNew"),
             _ => Some(rng.pick(&TYPE_WORDS).1),
         };
-    } else if identity && rng.chance(30) {
-        record.credential_word = Some("managedIdentity");
+    } else if identity {
+        record.credential_word = rng.chance(30).then_some("managedIdentity");
+        // Never seen in a real log; its address is still not checked.
+        let key = rng.below(5);
+        record.key_id = rng.chance(20).then(|| guid(3, key));
     }
     if !is_sign_in(kind) {
         // Only sign-ins are told apart here; their neighbours are merely counted.
