@@ -178,7 +178,20 @@ fn policy(rng: &mut Rng, instants: &[i64]) -> Policy {
     let place_sets: Vec<String> = policy.places.iter().map(|(name, _)| name.clone()).collect();
     let mut taken = Vec::new();
     for index in 0..rng.below(7) {
-        let entry = entry(rng, index, &sets, &place_sets, instants);
+        let mut entry = entry(rng, index, &sets, &place_sets, instants);
+        // Entries of the same rank, between which the place in the file decides.
+        if let Some(before) = policy.entries.last()
+            && before
+                .name_contains
+                .as_ref()
+                .is_some_and(|part| part.len() == 3)
+            && rng.chance(60)
+        {
+            entry.service_principal_id = before.service_principal_id.clone();
+            entry.app_id = before.app_id.clone();
+            entry.match_name = before.match_name.clone();
+            entry.name_contains = Some(rng.pick(&["mtp", "pap", "api"]).to_owned());
+        }
         let selectors = (
             entry
                 .service_principal_id
