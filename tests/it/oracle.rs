@@ -10,6 +10,7 @@
     reason = "all of it is test code, which may panic"
 )]
 
+mod alerts;
 mod generate;
 mod judge;
 mod model;
@@ -22,7 +23,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use judge::{Alert, Finding};
+use alerts::Alert;
+use judge::Finding;
 use model::Case;
 
 const RULES: [&str; 3] = ["outside-policy", "failed-outside-policy", "unknown-app"];
@@ -129,7 +131,7 @@ fn compare(case: &Case, home: &Path) -> Result<BTreeSet<&'static str>, String> {
         return Err("--jobs 1 and --jobs 2 differ".to_owned());
     }
     let document: Value = serde_json::from_slice(&one.stdout).map_err(|e| e.to_string())?;
-    counts(&expected, &document)?;
+    compare_counts(&expected, &document)?;
 
     let lines = run(&["--format", "ndjson"]).stdout;
     let lines: Vec<Value> = serde_json::Deserializer::from_slice(&lines)
@@ -164,8 +166,8 @@ fn compare(case: &Case, home: &Path) -> Result<BTreeSet<&'static str>, String> {
         .iter()
         .map(|line| text(&line["id"]).unwrap_or_default())
         .collect();
-    alerts(
-        &judge::alerts(&case.policy, &expected.findings, &ids),
+    compare_alerts(
+        &alerts::alerts(&case.policy, &expected.findings, &ids),
         &document,
     )?;
 
@@ -213,7 +215,7 @@ fn id_of(finding: &Value) -> Option<String> {
     text(&finding["id"]).filter(|id| id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-fn counts(expected: &judge::Expected, document: &Value) -> Result<(), String> {
+fn compare_counts(expected: &judge::Expected, document: &Value) -> Result<(), String> {
     let found = &document["counts"];
     for (name, number) in &expected.counts {
         if found[*name] != *number {
@@ -311,7 +313,7 @@ fn line_of_found(finding: &Value) -> String {
     )
 }
 
-fn alerts(expected: &BTreeMap<String, Alert>, document: &Value) -> Result<(), String> {
+fn compare_alerts(expected: &BTreeMap<String, Alert>, document: &Value) -> Result<(), String> {
     let mut found = BTreeMap::new();
     for alert in document["alerts"].as_array().ok_or("no alerts")? {
         let word = |name: &str| text(&alert[name]).unwrap_or_default();
