@@ -1,6 +1,6 @@
 //! Settings from the environment, read once at an edge through a look-up, so that tests need no environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::SecretRef;
@@ -87,12 +87,18 @@ impl Config {
             lookup("WEBSITE_INSTANCE_ID").is_some() || lookup("WEBSITE_SITE_NAME").is_some();
         Ok(Self {
             port,
-            policy: root.join(policy),
+            policy: below(&root, policy),
             state_is_fleeting: state.is_none() && in_azure,
             state: state.map_or_else(|| std::env::temp_dir().join("spwatch"), PathBuf::from),
             deadline: deadline(host_json),
         })
     }
+}
+
+/// A path below the app root; as it is where we stand there already, so that it reads well in alerts.
+fn below(root: &Path, path: PathBuf) -> PathBuf {
+    let stands_there = std::env::current_dir().is_ok_and(|here| here == root);
+    if stands_there { path } else { root.join(path) }
 }
 
 /// The function app's root: where host.json is.

@@ -1,0 +1,296 @@
+//! The command line as people and scripts meet it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::binary::{run, run_with_input};
+
+const NOW: &str = "2026-11-24T12:00:00Z";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+const SAMPLES: [&str; 5] = ["check", "--policy", "policies/demo.toml", "--now", NOW];
+
+fn check(more: &[&str]) -> crate::binary::Ran {
+    run(&root(), &[&SAMPLES, more].concat())
+}
+
+#[test]
+fn the_table_of_the_samples() {
+    insta::assert_snapshot!(check(&["samples"]).text());
+}
+
+#[test]
+fn the_document_of_the_samples() {
+    let ran = check(&["--format", "json", "samples"]);
+    assert_eq!(ran.code, Some(10));
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    insta::assert_json_snapshot!(document, { ".policy.hash" => "[hash]" });
+}
+
+#[test]
+fn csv_and_ndjson_hold_the_same_findings() {
+    let document: Value =
+        serde_json::from_str(&check(&["--format", "json", "samples"]).stdout).unwrap();
+    let ids = |values: &[Value]| {
+        values
+            .iter()
+            .map(|value| value["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let findings = document["findings"].as_array().unwrap();
+    let lines = check(&["--format", "ndjson", "samples"]).stdout;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(ids(&lines), ids(findings));
+    let csv = check(&["--format", "csv", "samples"]).stdout;
+    let mut csv = csv::Reader::from_reader(csv.as_bytes());
+    let rows: Vec<String> = csv
+        .records()
+        .map(|row| row.unwrap()[0].to_owned())
+        .collect();
+    assert_eq!(rows, ids(findings));
+}
+
+#[test]
+fn any_number_of_threads_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = fs::read_to_string(root().join("samples/2-stolen-secret.json"))
+        .unwrap()
+        .replace('\n', "");
+    // Several blocks, every line with ids of its own.
+    let lines: Vec<String> = (0..2000)
+        .map(|n| line.replace("\"id\": \"5100", &format!("\"id\": \"{n:04x}")))
+        .collect();
+    fs::write(folder.path().join("log.ndjson"), lines.join("\r\n")).unwrap();
+    let path = folder.path().join("log.ndjson");
+    let with = |jobs| check(&["--format", "json", "--jobs", jobs, path.to_str().unwrap()]);
+    let one = with("1");
+    let document: Value = serde_json::from_str(&one.stdout).unwrap();
+    assert_eq!(document["counts"]["records"], 8000);
+    assert_eq!(document["counts"]["violation"], 6000);
+    assert_eq!(one.stdout, with("2").stdout);
+    assert_eq!(one.stdout, with("7").stdout);
+}
+
+#[test]
+fn a_period_is_judged_and_the_rest_is_not_there() {
+    let ran = check(&[
+        "--format",
+        "json",
+        "--since",
+        "2026-11-23T07:40:00Z",
+        "--until",
+        "2026-11-23T08:00:00Z",
+        "samples",
+    ]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["counts"]["sign_ins"], 3);
+}
+
+#[test]
+fn reads_standard_input() {
+    let text = fs::read(root().join("samples/2-stolen-secret.json")).unwrap();
+    let ran = run_with_input(
+        &root(),
+        &[&SAMPLES[..], &["--format", "ndjson", "-"]].concat(),
+        &text,
+    );
+    assert_eq!(
+        (ran.code, ran.stdout.lines().count()),
+        (Some(10), 3),
+        "{}",
+        ran.text()
+    );
+    assert!(ran.stdout.contains("\"file\":\"-\""));
+}
+
+#[test]
+fn says_what_it_cannot_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let missing_policy = run(at, &["check", "log.json"]);
+    assert_eq!(missing_policy.code, Some(1));
+    assert!(
+        missing_policy.stderr.contains("policy.toml") && missing_policy.stderr.contains("--policy")
+    );
+    fs::write(at.join("policy.toml"), "version = 1\n").unwrap();
+    let missing_log = run(at, &["check", "log.json"]);
+    assert_eq!(missing_log.code, Some(1));
+    assert!(
+        missing_log.stderr.contains("log.json"),
+        "{}",
+        missing_log.stderr
+    );
+    assert_eq!(run(at, &["check"]).code, Some(2));
+    assert_eq!(run(at, &["check", "--no-such-flag", "x"]).code, Some(2));
+    assert_eq!(run(at, &["explain"]).code, Some(1));
+    assert_eq!(
+        run(at, &["explain", "--ip", "nonsense", "--name", "x"]).code,
+        Some(1)
+    );
+    fs::create_dir(at.join("empty")).unwrap();
+    assert_eq!(run(at, &["check", "empty"]).code, Some(1));
+    fs::write(at.join("empty.json"), "").unwrap();
+    assert_eq!(run(at, &["check", "empty.json"]).code, Some(0));
+    fs::write(at.join("policy.toml"), "version = 2\n").unwrap();
+    let invalid = run(at, &["check", "empty.json"]);
+    assert_eq!(invalid.code, Some(11));
+    assert!(
+        invalid.stderr.contains("policy.toml:1:11"),
+        "{}",
+        invalid.stderr
+    );
+    for command in ["validate", "test"] {
+        assert_eq!(run(at, &[command]).code, Some(11), "{command}");
+    }
+}
+
+#[test]
+fn a_broken_archive_is_judged_as_far_as_it_goes() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read(root().join("samples/2-stolen-secret.json")).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    packed.write_all(&text).unwrap();
+    let packed = packed.finish().unwrap();
+    let path = folder.path().join("cut.json.gz");
+    fs::write(&path, &packed[..packed.len() * 3 / 4]).unwrap();
+    let ran = check(&["--format", "json", path.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1), "{}", ran.text());
+    assert!(ran.stderr.contains("cut.json.gz"));
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(document["counts"]["violation"].as_u64().unwrap() >= 2);
+}
+
+#[test]
+fn ten_mistakes_are_ten_diagnostics() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = r#"version = 1
+[defaults]
+severity = "hihg"
+[rangse]
+[ranges]
+office = ["203.0.113.0/33"]
+[sinks.soc]
+type = "webhook"
+url = "env:SOC"
+[[app]]
+name = "a"
+app_id = "not-a-guid"
+ower = "x"
+notify = ["sok"]
+allow.ips = ["@ofice", "203.0.113.9-203.0.113.1"]
+allow.places = ["XX"]
+[[app.exception]]
+allow.ips = ["203.0.113.0/24"]
+until = 2026-12-31T00:00:00
+reason = "x"
+"#;
+    fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    let ran = run(folder.path(), &["validate", "--now", NOW]);
+    assert_eq!(ran.code, Some(11), "{}", ran.text());
+    insta::assert_snapshot!(ran.text());
+    let json: Value =
+        serde_json::from_str(&run(folder.path(), &["validate", "--format", "json"]).stdout)
+            .unwrap();
+    assert!(json["errors"].as_u64().unwrap() >= 10, "{json}");
+}
+
+#[test]
+fn explains_a_record_and_a_question() {
+    let id = "51000005-5a1e-4c0d-8f00-000000000005";
+    let ran = run(
+        &root(),
+        &[
+            "explain",
+            "--policy",
+            "policies/demo.toml",
+            "--now",
+            NOW,
+            "--id",
+            id,
+            "samples",
+        ],
+    );
+    insta::assert_snapshot!("explains_a_record", ran.text());
+    let ran = run(
+        &root(),
+        &[
+            "explain",
+            "--policy",
+            "policies/demo.toml",
+            "--now",
+            NOW,
+            "--app-id",
+            "3c9d2f14-7b1e-4f0a-8c55-0d6e5a2b9c01",
+            "--ip",
+            "203.0.113.4",
+            "--place",
+            "ch/Zürich",
+            "--credential-type",
+            "certificate",
+        ],
+    );
+    insta::assert_snapshot!("explains_a_question", ran.text());
+    let ran = run(
+        &root(),
+        &[
+            "explain",
+            "--policy",
+            "policies/demo.toml",
+            "--id",
+            "no-such-id",
+            "samples",
+        ],
+    );
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("no-such-id"));
+}
+
+#[test]
+fn failing_policy_tests_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(root().join("policies/demo.toml")).unwrap();
+    fs::write(
+        folder.path().join("policy.toml"),
+        text.replacen("expect  = \"allowed\"", "expect  = \"violation\"", 1),
+    )
+    .unwrap();
+    let ran = run(folder.path(), &["test", "--now", NOW]);
+    assert_eq!(ran.code, Some(10));
+    insta::assert_snapshot!(ran.text());
+    assert_eq!(
+        run(&root(), &["test", "--policy", "policies/demo.toml"]).code,
+        Some(0)
+    );
+}
+
+#[test]
+fn secrets_of_the_environment_are_never_read() {
+    // `env:` references stay what they are: these commands run where the secrets are not.
+    for command in [&["validate"][..], &["test"], &["check", "samples"]] {
+        let ran = run(
+            &root(),
+            &[command, &["--policy", "policies/demo.toml"]].concat(),
+        );
+        assert!(!ran.stderr.contains("SOC_WEBHOOK"), "{}", ran.text());
+    }
+}
+
+#[test]
+fn completions_are_there_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = run(Path::new("."), &["completions", shell]);
+        assert!(
+            ran.code == Some(0) && ran.stdout.contains("spwatch"),
+            "{shell}"
+        );
+    }
+}
