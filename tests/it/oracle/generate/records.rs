@@ -407,7 +407,7 @@ fn record_of(rng: &mut Rng, instants: &[i64]) -> Record {
         // Only sign-ins are told apart here; their neighbours are merely counted.
         record.created = Some(stamp(rng, second));
         record.emitted = Some(stamp(rng, second));
-        record.id.get_or_insert_with(|| "audit".to_owned());
+        record.id.get_or_insert_with(|| guid(9, who));
         record.app_id.get_or_insert_with(|| guid(1, who));
     }
     record
