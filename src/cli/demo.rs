@@ -16,7 +16,9 @@ use serde_json::Value;
 use super::{Exit, complain, counted, printable};
 use crate::alert;
 use crate::assess::{Block, Ledger, Period};
-use crate::devhost::{App, Cloud, Host, Journal, Notice, Options, Received, Receiver, Settings, Target};
+use crate::devhost::{
+    App, Cloud, Host, Journal, Notice, Options, Received, Receiver, Settings, Target,
+};
 use crate::ingest::{Context, Item, read_text};
 use crate::policy::{Policy, Source, compile};
 use crate::sign_in::Timestamp;
@@ -25,9 +27,18 @@ use crate::sink::{Secret, webhook};
 /// The function app's files, for where there is no checkout.
 const APP_FILES: [(&str, &str); 5] = [
     ("host.json", include_str!("../../host.json")),
-    ("SignIns/function.json", include_str!("../../SignIns/function.json")),
-    ("Deliver/function.json", include_str!("../../Deliver/function.json")),
-    ("Poisoned/function.json", include_str!("../../Poisoned/function.json")),
+    (
+        "SignIns/function.json",
+        include_str!("../../SignIns/function.json"),
+    ),
+    (
+        "Deliver/function.json",
+        include_str!("../../Deliver/function.json"),
+    ),
+    (
+        "Poisoned/function.json",
+        include_str!("../../Poisoned/function.json"),
+    ),
     (POLICY_NAME, include_str!("../../policies/demo.toml")),
 ];
 
@@ -92,11 +103,17 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<Exit> {
     let receiver = Receiver::start().await.context("open the alert receiver")?;
     let settings = Settings::default()
         .with("AzureWebJobsStorage", "UseDevelopmentStorage=true")
-        .with("SignInEventHub", "Endpoint=sb://localhost;UseDevelopmentEmulator=true;")
+        .with(
+            "SignInEventHub",
+            "Endpoint=sb://localhost;UseDevelopmentEmulator=true;",
+        )
         .with("SIGNIN_EVENT_HUB_NAME", "signins")
         .with("SIGNIN_CONSUMER_GROUP", "$Default")
         .with("SPWATCH_POLICY", POLICY_NAME)
-        .with("SPWATCH_STATE", scratch.path().join("state").display().to_string())
+        .with(
+            "SPWATCH_STATE",
+            scratch.path().join("state").display().to_string(),
+        )
         .with("SOC_WEBHOOK_URL", receiver.url("/soc"))
         .with("SOC_WEBHOOK_SECRET", SIGNING_KEY);
     let app = App::load(&root, settings)?;
@@ -104,12 +121,22 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<Exit> {
     let journal = Journal::default();
     let options = Options {
         // This binary is the handler: in a checkout it is what host.json names, just built.
-        target: Target::Process { executable: Some(std::env::current_exe()?), arguments: None },
+        target: Target::Process {
+            executable: Some(std::env::current_exe()?),
+            arguments: None,
+        },
         observer: journal.observer(),
         ..Options::default()
     };
     let host = Host::start(app, Arc::clone(&cloud), options).await?;
-    let mut stage = Stage { policy: policy()?, receiver, journal, host, cloud, verbose: arguments.verbose };
+    let mut stage = Stage {
+        policy: policy()?,
+        receiver,
+        journal,
+        host,
+        cloud,
+        verbose: arguments.verbose,
+    };
     let mut out = io::stdout();
     stage.introduce(&mut out, &root)?;
     let mut due = BTreeSet::new();
@@ -135,11 +162,17 @@ fn app_root(scratch: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn policy() -> anyhow::Result<Policy> {
-    let source = Source { name: POLICY_NAME.to_owned(), text: POLICY.to_owned() };
+    let source = Source {
+        name: POLICY_NAME.to_owned(),
+        text: POLICY.to_owned(),
+    };
     let compilation = compile(&[source], None, &[]);
     match compilation.policy {
         Some(policy) => Ok(policy),
-        None => bail!("the demo's policy is invalid:\n{}", compilation.diagnostics.render_text(false)),
+        None => bail!(
+            "the demo's policy is invalid:\n{}",
+            compilation.diagnostics.render_text(false)
+        ),
     }
 }
 
@@ -155,23 +188,54 @@ struct Stage {
 
 impl Stage {
     fn introduce(&self, out: &mut dyn Write, root: &Path) -> io::Result<()> {
-        let ready = self.journal.notices().into_iter().find_map(|notice| match notice {
-            Notice::Ready { elapsed } => Some(elapsed.as_millis()),
-            _ => None,
-        });
-        writeln!(out, "spwatch demo: log batches in, judged against a policy, alerts out over HTTP\n")?;
-        writeln!(out, "  stand-in host  reads host.json and */function.json in {}", root.display())?;
-        let ready = ready.map(|ready| format!(", ready after {ready} ms")).unwrap_or_default();
-        writeln!(out, "  handler        spwatch serve, {}{ready}", self.host.address())?;
-        writeln!(out, "  policy         {POLICY_NAME}: {}", counted(self.policy.apps.len() as u64, "app"))?;
-        writeln!(out, "  alerts go to   {} (opened for this demo)", self.receiver.url("/soc"))
+        let ready = self
+            .journal
+            .notices()
+            .into_iter()
+            .find_map(|notice| match notice {
+                Notice::Ready { elapsed } => Some(elapsed.as_millis()),
+                _ => None,
+            });
+        writeln!(
+            out,
+            "spwatch demo: log batches in, judged against a policy, alerts out over HTTP\n"
+        )?;
+        writeln!(
+            out,
+            "  stand-in host  reads host.json and */function.json in {}",
+            root.display()
+        )?;
+        let ready = ready
+            .map(|ready| format!(", ready after {ready} ms"))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "  handler        spwatch serve, {}{ready}",
+            self.host.address()
+        )?;
+        writeln!(
+            out,
+            "  policy         {POLICY_NAME}: {}",
+            counted(self.policy.apps.len() as u64, "app")
+        )?;
+        writeln!(
+            out,
+            "  alerts go to   {} (opened for this demo)",
+            self.receiver.url("/soc")
+        )
     }
 
     /// Sends one sample, waits until everything that follows from it has happened, and tells it.
-    async fn step(&mut self, out: &mut dyn Write, number: usize, sample: &(&str, &str, &str)) -> anyhow::Result<BTreeSet<String>> {
+    async fn step(
+        &mut self,
+        out: &mut dyn Write,
+        number: usize,
+        sample: &(&str, &str, &str),
+    ) -> anyhow::Result<BTreeSet<String>> {
         let (name, story, text) = *sample;
         let (told, received) = (self.journal.notices().len(), self.receiver.received().len());
-        self.host.send(number % PARTITIONS, [text.as_bytes().to_vec()])?;
+        self.host
+            .send(number % PARTITIONS, [text.as_bytes().to_vec()])?;
         if let Err(error) = self.host.drain(PATIENCE).await {
             self.tell_log(told);
             return Err(error).context(format!("{name} was not done with"));
@@ -183,7 +247,9 @@ impl Stage {
                 Notice::Answered { function, logs, .. } if function == "SignIns" => {
                     writeln!(out, "   handler   {}", logs.join("; "))?;
                 }
-                Notice::Output { target, content, .. } if target.starts_with("spwatch-rejected") => {
+                Notice::Output {
+                    target, content, ..
+                } if target.starts_with("spwatch-rejected") => {
                     writeln!(out, "   rejected  {}", rejected(content))?;
                 }
                 _ => {}
@@ -192,12 +258,20 @@ impl Stage {
         if self.verbose {
             self.tell_log(told);
         }
-        let arrived: Vec<Received> = self.receiver.received().into_iter().skip(received).collect();
-        if arrived.is_empty() {
+        let mut arrived = self.receiver.received();
+        let mut fresh = arrived.split_off(received.min(arrived.len()));
+        if fresh.is_empty() {
             writeln!(out, "   alerts    none")?;
         }
-        for request in &arrived {
-            tell_alert(out, request)?;
+        // Deliveries run side by side; a story has an order.
+        fresh.sort_by_key(|request| first_seen(request).unwrap_or_default());
+        for request in &fresh {
+            let id = request.header("webhook-id");
+            let again = id.is_some()
+                && arrived
+                    .iter()
+                    .any(|earlier| earlier.header("webhook-id") == id);
+            tell_alert(out, request, again)?;
         }
         Ok(self.due(text))
     }
@@ -205,10 +279,17 @@ impl Stage {
     /// The ids of the alerts that a sample must raise, judged here and not by the handler.
     fn due(&self, text: &str) -> BTreeSet<String> {
         let mut block = Block::new(&self.policy, Period::default(), false);
-        read_text(text.as_bytes(), &Context::default(), &mut |position, item| block.take(position, item));
+        read_text(
+            text.as_bytes(),
+            &Context::default(),
+            &mut |position, item| block.take(position, item),
+        );
         let (findings, _) = Ledger::new().absorb(block);
         let now = Timestamp::from(chrono::Utc::now());
-        alert::raise(&self.policy, &findings, now).iter().map(|alert| alert.id.to_string()).collect()
+        alert::raise(&self.policy, &findings, now)
+            .iter()
+            .map(|alert| alert.id.to_string())
+            .collect()
     }
 
     fn tell_log(&self, from: usize) {
@@ -221,14 +302,26 @@ impl Stage {
 
     fn conclude(&self, out: &mut dyn Write, due: &BTreeSet<String>) -> anyhow::Result<Exit> {
         let received = self.receiver.received();
-        let arrived: BTreeSet<String> =
-            received.iter().filter(|request| is_signed(request)).filter_map(|request| request.header("webhook-id")).map(str::to_owned).collect();
+        let arrived: BTreeSet<String> = received
+            .iter()
+            .filter(|request| is_signed(request))
+            .filter_map(|request| request.header("webhook-id"))
+            .map(str::to_owned)
+            .collect();
         let missing = due.difference(&arrived).count();
         let undelivered = self.cloud.blobs().list("spwatch-undelivered").len();
         writeln!(out)?;
         if missing == 0 && undelivered == 0 && arrived.len() == due.len() {
-            writeln!(out, "Every due alert arrived: {} of {}, each signed. Nothing was lost.", arrived.len(), due.len())?;
-            writeln!(out, "Next: write a policy.toml of your own and run `spwatch check` on an exported log.")?;
+            writeln!(
+                out,
+                "Every due alert arrived: {} of {}, each signed. Nothing was lost.",
+                arrived.len(),
+                due.len()
+            )?;
+            writeln!(
+                out,
+                "Next: write a policy.toml of your own and run `spwatch check` on an exported log."
+            )?;
             return Ok(Exit::Clean);
         }
         writeln!(
@@ -258,7 +351,10 @@ fn came_in(text: &str) -> String {
             None => categories.push((category, 1)),
         }
     });
-    let parts: Vec<String> = categories.iter().map(|(category, count)| format!("{count} {category}")).collect();
+    let parts: Vec<String> = categories
+        .iter()
+        .map(|(category, count)| format!("{count} {category}"))
+        .collect();
     format!("one event: {}", parts.join(", "))
 }
 
@@ -274,37 +370,81 @@ fn rejected(content: &[u8]) -> String {
 
 /// Whether the receiver can trust a request: the signature is made again and compared.
 fn is_signed(request: &Received) -> bool {
-    let (Some(id), Some(time)) = (request.header("webhook-id"), request.header("webhook-timestamp")) else {
+    let (Some(id), Some(time)) = (
+        request.header("webhook-id"),
+        request.header("webhook-timestamp"),
+    ) else {
         return false;
     };
     let Ok(time) = time.parse() else { return false };
     let secret = Secret::new(SIGNING_KEY.to_owned());
-    let Ok(expected) = webhook::request(id, time, request.body.to_vec(), Some(&secret)) else { return false };
-    expected.headers.iter().any(|(name, value)| *name == "webhook-signature" && request.header(name) == Some(value))
+    let Ok(expected) = webhook::request(id, time, request.body.to_vec(), Some(&secret)) else {
+        return false;
+    };
+    expected
+        .headers
+        .iter()
+        .any(|(name, value)| *name == "webhook-signature" && request.header(name) == Some(value))
 }
 
-fn tell_alert(out: &mut dyn Write, request: &Received) -> anyhow::Result<()> {
+fn first_seen(request: &Received) -> Option<String> {
+    let alert: Value = serde_json::from_slice(&request.body).ok()?;
+    Some(alert.get("first_seen")?.as_str()?.to_owned())
+}
+
+fn tell_alert(out: &mut dyn Write, request: &Received, again: bool) -> anyhow::Result<()> {
     let alert: Value = serde_json::from_slice(&request.body).context("the receiver got no JSON")?;
     let text = |path: &str| alert.pointer(path).and_then(Value::as_str).map(printable);
-    let signature = if is_signed(request) { "signature verified" } else { "NOT SIGNED" };
-    writeln!(out, "   alert     POST {} webhook-id {} ({signature})", request.path, request.header("webhook-id").unwrap_or("-"))?;
+    let signature = if is_signed(request) {
+        "signature verified"
+    } else {
+        "NOT SIGNED"
+    };
+    let id = request.header("webhook-id").unwrap_or("-");
+    writeln!(
+        out,
+        "   alert     POST {}, webhook-id {id}, {signature}",
+        request.path
+    )?;
+    if again {
+        writeln!(
+            out,
+            "             the same id as before: a receiver knows that it has this one"
+        )?;
+    }
     writeln!(
         out,
         "             {} {}",
         text("/severity").unwrap_or_default().to_uppercase(),
         text("/title").unwrap_or_default()
     )?;
-    let reasons = alert.get("reasons").and_then(Value::as_array).into_iter().flatten();
+    let reasons = alert
+        .get("reasons")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     for message in reasons.filter_map(|reason| reason.get("message")?.as_str()) {
         writeln!(out, "             why    {}", printable(message))?;
     }
-    let app = [("/app/owner", "owner"), ("/app/secret", "secret kept at"), ("/app/runbook", "runbook")];
-    let app: Vec<String> = app.iter().filter_map(|(path, what)| Some(format!("{what} {}", text(path)?))).collect();
-    if !app.is_empty() {
-        writeln!(out, "             app    {}", app.join(", "))?;
+    for (path, what) in [
+        ("/app/owner", "owner"),
+        ("/app/secret", "secret"),
+        ("/app/runbook", "book"),
+    ] {
+        if let Some(value) = text(path) {
+            writeln!(out, "             {what:<6} {value}")?;
+        }
     }
-    let count = alert.get("count").and_then(Value::as_u64).unwrap_or_default();
-    writeln!(out, "             seen   {}, first {}", counted(count, "sign-in"), text("/first_seen").unwrap_or_default())?;
+    let count = alert
+        .get("count")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    writeln!(
+        out,
+        "             seen   {}, first {}",
+        counted(count, "sign-in"),
+        text("/first_seen").unwrap_or_default()
+    )?;
     for step in 0..2 {
         if let Some(command) = text(&format!("/next_steps/{step}/text")) {
             writeln!(out, "             next   {command}")?;

@@ -152,8 +152,8 @@ fn answer(
         }
     }
     let logs = vec![format!(
-        "judged {} sign-ins in {} events: {} allowed, {} outside the policy, {} of unlisted apps; \
-         {} duplicates, {} rejected; {} alerts raised, {} findings recorded",
+        "sign-ins judged: {} (events: {}): {} allowed, {} outside the policy, {} of unlisted apps; \
+         duplicates: {}, rejected: {}; alerts raised: {}, findings recorded: {}",
         counts.sign_ins,
         summary.events,
         counts.allowed,

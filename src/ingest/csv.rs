@@ -72,6 +72,11 @@ impl<'c> Csv<'c> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_max_record(self, max_record: usize) -> Self {
+        Self { max_record, ..self }
+    }
+
     /// How much has been read, in records, lines and bytes.
     pub fn offset(&self) -> Offset {
         self.whereabouts.offset(self.records)
@@ -85,8 +90,13 @@ impl<'c> Csv<'c> {
         visit: &mut dyn FnMut(Position, Item<'_>),
     ) -> usize {
         let mut at = 0;
-        if self.whereabouts.is_start() && window.starts_with(UTF8_MARK) {
-            at = UTF8_MARK.len();
+        if self.whereabouts.is_start() {
+            if !last && window.len() < UTF8_MARK.len() {
+                return 0;
+            }
+            if window.starts_with(UTF8_MARK) {
+                at = UTF8_MARK.len();
+            }
         }
         let mut cells = Cells::default();
         while at < window.len() {
@@ -98,28 +108,21 @@ impl<'c> Csv<'c> {
                 continue;
             }
             let rest = window.get(at..).unwrap_or_default();
-            let line = rest.get(..end_of_line - at).unwrap_or_default();
             let wrong = match cells.split(rest, last) {
                 Ok(()) => match self.row(&cells, rest, (window, at), visit) {
                     Ok(()) => {
                         at += cells.length;
                         continue;
                     }
+                    Err(wrong) if !cells.many_lines => {
+                        let row = rest.get(..cells.length).unwrap_or_default();
+                        self.reject(window, at, wrong, row, visit);
+                        at += cells.length;
+                        continue;
+                    }
                     Err(wrong) => wrong,
                 },
                 Err(RowError::More) if rest.len() < self.max_record => break,
-                Err(RowError::More) if line.len() == rest.len() => {
-                    self.skipping = true;
-                    let kept = line.get(..KEPT_OF_OVERLONG).unwrap_or(line);
-                    let wrong = format!(
-                        "a row of more than {} MiB; only its first {} KiB are kept",
-                        self.max_record >> 20,
-                        KEPT_OF_OVERLONG >> 10
-                    );
-                    self.reject(window, at, wrong, kept, visit);
-                    at = window.len();
-                    continue;
-                }
                 Err(RowError::More | RowError::Unclosed) => {
                     "a quote that is never closed".to_owned()
                 }
@@ -129,12 +132,24 @@ impl<'c> Csv<'c> {
                 ),
             };
             // Only the first line of what should have been a row: the next may be a row again.
-            let (body, behind) = match cells.many_lines || cells.length == 0 {
-                true => (line, behind_line),
-                false => (rest.get(..cells.length).unwrap_or(line), at + cells.length),
-            };
-            self.reject(window, at, wrong, body.trim_ascii_end(), visit);
-            at = behind;
+            if last || end_of_line < window.len() {
+                let line = window.get(at..end_of_line).unwrap_or_default();
+                self.reject(window, at, wrong, line, visit);
+                at = behind_line;
+                continue;
+            }
+            if rest.len() < self.max_record {
+                break;
+            }
+            let wrong = format!(
+                "a row of more than {} MiB; only its first {} KiB are kept",
+                self.max_record >> 20,
+                KEPT_OF_OVERLONG >> 10
+            );
+            let kept = rest.get(..KEPT_OF_OVERLONG).unwrap_or(rest);
+            self.reject(window, at, wrong, kept, visit);
+            self.skipping = true;
+            at = window.len();
         }
         self.whereabouts.advance(window, at);
         at
@@ -227,7 +242,7 @@ impl<'c> Csv<'c> {
             },
             Item::Reject(Reject {
                 error: format!("invalid CSV at line {line}: {wrong}"),
-                body: Cow::Borrowed(body),
+                body: Cow::Borrowed(body.trim_ascii_end()),
             }),
         );
     }

@@ -112,6 +112,11 @@ impl<'c> Document<'c> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_max_record(self, max_record: usize) -> Self {
+        Self { max_record, ..self }
+    }
+
     /// How much has been read, in records, lines and bytes.
     pub fn offset(&self) -> Offset {
         self.whereabouts.offset(self.records)
@@ -143,7 +148,9 @@ impl<'c> Document<'c> {
 
     /// Reads one line of NDJSON: a document that ends with its line.
     pub(super) fn read_line(&mut self, line: &[u8], visit: &mut dyn FnMut(Position, Item<'_>)) {
+        self.whereabouts.set_within_line(true);
         self.read(line, true, visit);
+        self.whereabouts.set_within_line(false);
         self.loose = false;
         self.unreadable = false;
     }
@@ -365,12 +372,7 @@ impl<'c> Document<'c> {
             }
             Ok(false) => Step::To(reader.at()),
             Err(error) if error.is_end() && !window.last => self.wait(window, start, error),
-            Err(error) => {
-                self.containers.clear();
-                self.after_value = false;
-                self.loose = true;
-                self.recover(window, start, error)
-            }
+            Err(error) => self.leave_envelope(window, start, error),
         }
     }
 
@@ -431,16 +433,39 @@ impl<'c> Document<'c> {
         }
     }
 
-    /// An array goes on without a comma: something is missing there. Says so and looks for a record.
+    /// An array goes on without a comma: something is missing there.
     fn leave_array(&mut self, window: &mut Window<'_, '_>, error: JsonError) -> Step {
         if window.bytes.get(error.at) != Some(&b'{') {
             return self.recover(window, error.at, error);
         }
+        // Another document begins where this one was cut off: nothing of it is lost.
         self.reject(window, error.at, error.at, error);
+        self.leave_containers();
+        Step::To(error.at)
+    }
+
+    /// An envelope is broken behind its records.
+    fn leave_envelope(
+        &mut self,
+        window: &mut Window<'_, '_>,
+        start: usize,
+        error: JsonError,
+    ) -> Step {
+        if error.at == start && window.bytes.get(start) == Some(&b'{') {
+            return self.leave_array(window, error);
+        }
+        let step = self.recover(window, start, error);
+        if let Step::To(_) = step {
+            self.leave_containers();
+        }
+        step
+    }
+
+    /// Forgets all containers: reading goes on as between documents, and takes what may be left of them.
+    fn leave_containers(&mut self) {
         self.containers.clear();
         self.after_value = false;
         self.loose = true;
-        Step::To(error.at)
     }
 
     /// Rejects the broken element at `start` and goes on behind it.
@@ -526,8 +551,7 @@ impl<'c> Document<'c> {
                     );
                 self.after_value = false;
                 if !in_place {
-                    self.containers.clear();
-                    self.loose = true;
+                    self.leave_containers();
                 }
             }
         }
@@ -554,10 +578,12 @@ impl<'c> Document<'c> {
             match record.read(&mut reader) {
                 Ok(Object::Envelope(Field::Records)) => return Stop::Candidate(candidate),
                 Ok(Object::Record) if record.is_marked() => return Stop::Candidate(candidate),
-                Err(error) if error.is_end() && !window.last => {
-                    if window.bytes.len() - candidate < self.max_record {
-                        return Stop::Exhausted;
-                    }
+                Err(error)
+                    if error.is_end()
+                        && !window.last
+                        && window.bytes.len() - candidate < self.max_record =>
+                {
+                    return Stop::Exhausted;
                 }
                 _ => {}
             }
@@ -615,6 +641,3 @@ impl<'c> Document<'c> {
         );
     }
 }
-
-#[cfg(test)]
-mod tests;

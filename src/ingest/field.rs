@@ -54,75 +54,58 @@ impl Field {
     /// Finds the field of a JSON key or a Log Analytics column, of either case.
     #[inline]
     pub(super) fn of_key(key: &[u8]) -> Option<Self> {
-        let candidates: &[(&str, Self)] = match key.len() {
-            2 => &[("id", Self::Id)],
-            4 => &[
-                ("time", Self::Time),
-                ("type", Self::Type),
-                ("city", Self::City),
-            ],
-            5 => &[
-                ("appId", Self::AppId),
-                ("state", Self::State),
-                ("value", Self::Value),
-            ],
-            6 => &[("status", Self::Status), ("userId", Self::UserId)],
-            7 => &[("records", Self::Records), ("country", Self::Country)],
-            8 => &[
-                ("category", Self::Category),
-                ("location", Self::Location),
-                ("tenantId", Self::TenantId),
-            ],
-            9 => &[
-                ("ipAddress", Self::IpAddress),
-                ("errorCode", Self::ErrorCode),
-                ("timestamp", Self::Timestamp),
-                ("requestId", Self::RequestId),
-            ],
-            10 => &[
-                ("properties", Self::Properties),
-                ("resourceId", Self::ResourceId),
-                ("resultType", Self::ResultType),
-            ],
-            11 => &[("aadTenantId", Self::AadTenantId)],
-            13 => &[
-                ("correlationId", Self::CorrelationId),
-                ("timeGenerated", Self::TimeGenerated),
-                ("applicationId", Self::ApplicationId),
-            ],
-            14 => &[("appDisplayName", Self::AppDisplayName)],
-            15 => &[
-                ("createdDateTime", Self::CreatedDateTime),
-                ("callerIpAddress", Self::CallerIpAddress),
-                ("countryOrRegion", Self::Country),
-                ("locationDetails", Self::LocationDetails),
-            ],
-            16 => &[
-                ("signInEventTypes", Self::SignInEventTypes),
-                ("resourceIdentity", Self::ResourceIdentity),
-                ("appOwnerTenantId", Self::AppOwnerTenantId),
-            ],
-            17 => &[
-                ("userPrincipalName", Self::UserPrincipalName),
-                ("isManagedIdentity", Self::IsManagedIdentity),
-            ],
-            18 => &[("servicePrincipalId", Self::ServicePrincipalId)],
-            19 => &[("resourceDisplayName", Self::ResourceDisplayName)],
-            20 => &[
-                ("servicePrincipalName", Self::ServicePrincipalName),
-                ("clientCredentialType", Self::ClientCredentialType),
-            ],
-            21 => &[("federatedCredentialId", Self::FederatedCredentialId)],
-            31 => &[(
+        let (first, last) = (key.first()?, key.last()?);
+        // Length, first and last letter leave one name, or two; the test of all names holds that.
+        let (name, field) = match (key.len(), first | 0x20, last | 0x20) {
+            (2, b'i', b'd') => ("id", Self::Id),
+            (4, b'c', b'y') => ("city", Self::City),
+            (4, b't', b'e') if key.get(1).is_some_and(|byte| byte | 0x20 == b'i') => {
+                ("time", Self::Time)
+            }
+            (4, b't', b'e') => ("type", Self::Type),
+            (5, b'a', b'd') => ("appId", Self::AppId),
+            (5, b's', b'e') => ("state", Self::State),
+            (5, b'v', b'e') => ("value", Self::Value),
+            (6, b's', b's') => ("status", Self::Status),
+            (6, b'u', b'd') => ("userId", Self::UserId),
+            (7, b'c', b'y') => ("country", Self::Country),
+            (7, b'r', b's') => ("records", Self::Records),
+            (8, b'c', b'y') => ("category", Self::Category),
+            (8, b'l', b'n') => ("location", Self::Location),
+            (8, b't', b'd') => ("tenantId", Self::TenantId),
+            (9, b'e', b'e') => ("errorCode", Self::ErrorCode),
+            (9, b'i', b's') => ("ipAddress", Self::IpAddress),
+            (9, b'r', b'd') => ("requestId", Self::RequestId),
+            (9, b't', b'p') => ("timestamp", Self::Timestamp),
+            (10, b'p', b's') => ("properties", Self::Properties),
+            (10, b'r', b'd') => ("resourceId", Self::ResourceId),
+            (10, b'r', b'e') => ("resultType", Self::ResultType),
+            (11, b'a', b'd') => ("aadTenantId", Self::AadTenantId),
+            (13, b'a', b'd') => ("applicationId", Self::ApplicationId),
+            (13, b'c', b'd') => ("correlationId", Self::CorrelationId),
+            (13, b't', b'd') => ("timeGenerated", Self::TimeGenerated),
+            (14, b'a', b'e') => ("appDisplayName", Self::AppDisplayName),
+            (15, b'c', b'e') => ("createdDateTime", Self::CreatedDateTime),
+            (15, b'c', b'n') => ("countryOrRegion", Self::Country),
+            (15, b'c', b's') => ("callerIpAddress", Self::CallerIpAddress),
+            (15, b'l', b's') => ("locationDetails", Self::LocationDetails),
+            (16, b'a', b'd') => ("appOwnerTenantId", Self::AppOwnerTenantId),
+            (16, b'r', b'y') => ("resourceIdentity", Self::ResourceIdentity),
+            (16, b's', b's') => ("signInEventTypes", Self::SignInEventTypes),
+            (17, b'i', b'y') => ("isManagedIdentity", Self::IsManagedIdentity),
+            (17, b'u', b'e') => ("userPrincipalName", Self::UserPrincipalName),
+            (18, b's', b'd') => ("servicePrincipalId", Self::ServicePrincipalId),
+            (19, b'r', b'e') => ("resourceDisplayName", Self::ResourceDisplayName),
+            (20, b'c', b'e') => ("clientCredentialType", Self::ClientCredentialType),
+            (20, b's', b'e') => ("servicePrincipalName", Self::ServicePrincipalName),
+            (21, b'f', b'd') => ("federatedCredentialId", Self::FederatedCredentialId),
+            (31, b's', b'd') => (
                 "servicePrincipalCredentialKeyId",
                 Self::ServicePrincipalCredentialKeyId,
-            )],
+            ),
             _ => return None,
         };
-        candidates
-            .iter()
-            .find(|(name, _)| key.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, field)| *field)
+        key.eq_ignore_ascii_case(name.as_bytes()).then_some(field)
     }
 
     /// Finds the field of a column of the portal's download of service principal sign-ins.

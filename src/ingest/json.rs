@@ -237,25 +237,35 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Text<'a>> {
         let start = self.at + 1;
-        self.at = start;
+        let mut rest = self.bytes.get(start..).unwrap_or_default();
         let mut escaped = false;
+        // The bits of all bytes together: a high one tells that not all is ASCII.
         let mut seen = 0;
         loop {
-            seen |= self.plain_run();
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => {
+            rest = plain_run(rest, &mut seen);
+            match rest {
+                [b'"', ..] => break,
+                [b'\\', ..] => {
                     escaped = true;
+                    self.at = self.bytes.len() - rest.len();
                     self.escape()?;
+                    rest = self.bytes.get(self.at..).unwrap_or_default();
                 }
-                Some(0..0x20) => return self.fail(Problem::Control),
-                Some(byte) => {
-                    seen |= u64::from(byte);
-                    self.at += 1;
+                [0..0x20, ..] => {
+                    self.at = self.bytes.len() - rest.len();
+                    return self.fail(Problem::Control);
                 }
-                None => return self.fail(Problem::End("a closing `\"`")),
+                [byte, tail @ ..] => {
+                    seen |= u64::from(*byte);
+                    rest = tail;
+                }
+                [] => {
+                    self.at = self.bytes.len();
+                    return self.fail(Problem::End("a closing `\"`"));
+                }
             }
         }
+        self.at = self.bytes.len() - rest.len();
         let raw = self.since(start);
         if seen & HIGH != 0
             && let Err(error) = std::str::from_utf8(raw)
@@ -267,30 +277,6 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         Ok(Text { raw, escaped })
-    }
-
-    /// Steps over bytes that end no string, eight at a time; the bits seen on the way tell ASCII.
-    #[inline]
-    fn plain_run(&mut self) -> u64 {
-        let mut seen = 0;
-        while let Some(chunk) = self
-            .bytes
-            .get(self.at..)
-            .and_then(|rest| rest.first_chunk())
-        {
-            let word = u64::from_le_bytes(*chunk);
-            let special = specials(word);
-            if special == 0 {
-                seen |= word;
-                self.at += 8;
-                continue;
-            }
-            let bits = special.trailing_zeros() & !7;
-            seen |= word & ((1 << bits) - 1);
-            self.at += bits as usize / 8;
-            break;
-        }
-        seen
     }
 
     /// Checks the escape whose backslash is the next byte.
@@ -497,6 +483,23 @@ impl<'a> Reader<'a> {
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Steps over bytes that end no string, eight at a time, and notes their bits.
+#[inline]
+fn plain_run<'a>(mut rest: &'a [u8], seen: &mut u64) -> &'a [u8] {
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        let special = specials(word);
+        if special != 0 {
+            let bits = special.trailing_zeros() & !7;
+            *seen |= word & ((1 << bits) - 1);
+            return rest.get(bits as usize / 8..).unwrap_or_default();
+        }
+        *seen |= word;
+        rest = tail;
+    }
+    rest
+}
 
 /// Marks the bytes of a word that are a quote, a backslash or a control character.
 ///

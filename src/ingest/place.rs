@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::field::{Field, Fields};
+use super::field::{Field, field_of};
 use super::json::{Reader, Value};
 use super::value::{country, is_country_code, text, upper};
 
@@ -40,13 +40,20 @@ impl<'a> Place<'a> {
     }
 
     fn of_span(span: &'a [u8]) -> Option<Self> {
-        let mut fields = Fields::default();
-        fields.read(&mut Reader::new(span, 0), 0).ok()?;
-        Some(Self::of_parts(
-            fields.value(Field::Country),
-            fields.value(Field::State),
-            fields.value(Field::City),
-        ))
+        let (mut country, mut state, mut city) = (Value::Null, Value::Null, Value::Null);
+        let mut reader = Reader::new(span, 0);
+        let mut next = reader.next_key(true).ok()?;
+        while let Some(key) = next {
+            let value = reader.value(1).ok()?;
+            match field_of(key) {
+                Some(Field::Country) => country = value,
+                Some(Field::State) => state = value,
+                Some(Field::City) => city = value,
+                _ => {}
+            }
+            next = reader.next_key(false).ok()?;
+        }
+        Some(Self::of_parts(country, state, city))
     }
 
     /// Reads the portal's `City, State, CC`; a city may hold commas itself, and any part may be missing.

@@ -30,12 +30,19 @@ pub fn sniff(window: &[u8], last: bool) -> Shape {
     }
     let mut start = first_visible(text, 0);
     for probe in 0..PROBES {
+        // Between files that were concatenated stands another mark.
+        if text
+            .get(start..)
+            .is_some_and(|rest| rest.starts_with(UTF8_MARK))
+        {
+            start += UTF8_MARK.len();
+        }
         let Some(first) = text.get(start).copied() else {
             break;
         };
         let end = line_end(text, start);
         let whole = last || end < text.len();
-        if !matches!(first, b'{' | b'[' | 0xEF) && probe == 0 {
+        if !matches!(first, b'{' | b'[') && probe == 0 {
             let line = text.get(start..end).unwrap_or_default();
             return match is_header(line) {
                 true => Shape::Csv,
@@ -57,25 +64,36 @@ pub fn sniff(window: &[u8], last: bool) -> Shape {
     }
 }
 
-/// Whether the value that begins at `start` is meant to go on behind the end of its line.
+/// Whether the values that begin on a line are meant to go on behind its end.
 fn goes_on(text: &[u8], start: usize, line_end: usize) -> bool {
     let mut reader = Reader::new(text, start);
-    match reader.skip(0) {
-        Ok(()) => reader.at() > line_end,
-        // Broken on its own line, or by the line break itself, which cut a string or a word.
-        Err(error) if error.at <= line_end => false,
-        Err(error) if error.is_end() => true,
-        // The line was cut off between two values, and what follows is a line of its own.
-        Err(error) => {
-            let before = text.get(..error.at).unwrap_or_default();
-            let opens_line = before.trim_ascii_end().len() <= line_start(before);
-            let mut next = Reader::new(text, error.at);
-            let stands_alone = matches!(next.peek(), Some(b'{' | b'['))
-                && next.skip(0).is_ok()
-                && next.at() <= self::line_end(text, error.at);
-            !(opens_line && stands_alone)
+    while reader.at() < line_end {
+        match reader.skip(0) {
+            Ok(()) => {}
+            // Broken on its own line, or by the line break itself, which cut a string or a word.
+            Err(error) if error.at <= line_end => return false,
+            Err(error) if error.is_end() => return true,
+            // A line that was cut off between two values, before a line of its own?
+            Err(error) => return !begins_line_of_its_own(text, error.at),
+        }
+        if reader.at() > line_end {
+            return true;
+        }
+        while let Some(b' ' | b'\t' | b'\r' | b',') = reader.peek() {
+            reader.bump();
         }
     }
+    false
+}
+
+/// Whether a line begins at `at` that is a value by itself.
+fn begins_line_of_its_own(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default();
+    let mut reader = Reader::new(text, at);
+    before.trim_ascii_end().len() <= line_start(before)
+        && matches!(reader.peek(), Some(b'{' | b'['))
+        && reader.skip(0).is_ok()
+        && reader.at() <= line_end(text, at)
 }
 
 fn line_start(text: &[u8]) -> usize {
@@ -115,7 +133,7 @@ mod tests {
 
     #[test]
     fn tells_the_shapes() {
-        let table: [(&str, Shape); 22] = [
+        let table: [(&str, Shape); 25] = [
             ("{\"a\":1}\n{\"b\":2}\n", Shape::Lines),
             ("{\"a\":1}\r\n{\"b\":2}\r\n", Shape::Lines),
             ("{\"records\":[]}", Shape::Lines),
@@ -127,6 +145,9 @@ mod tests {
             ("{\"records\":[\n{\"a\":1},\n{\"b\":1}]}", Shape::Document),
             ("{\"a\":1}\n{\n \"a\": 1\n}\n", Shape::Document),
             ("{\n \"a\": 1,\n oops\n}\n", Shape::Document),
+            ("{\"a\":1}{\n \"a\": 1\n}\n", Shape::Document),
+            ("{\"a\":1},\n{\n \"a\": 1\n}\n", Shape::Document),
+            ("{\"a\":1},\n{\"a\":1},\n", Shape::Lines),
             // Broken first lines before good ones.
             ("{\"a\":\"cut\n{\"b\":2}\n", Shape::Lines),
             ("{\"a\":tr\n{\"b\":2}\n", Shape::Lines),

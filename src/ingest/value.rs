@@ -13,7 +13,13 @@ use crate::sign_in::Id;
 pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
         Value::Text(text) if !text.is_empty() => {
-            Some(text.decode()).filter(|text| !text.trim().is_empty())
+            let text = text.decode();
+            // Few texts begin with a blank, and only those can be blank.
+            let begins = text
+                .bytes()
+                .next()
+                .is_some_and(|byte| byte.is_ascii_graphic());
+            (begins || !text.trim().is_empty()).then_some(text)
         }
         _ => None,
     }

@@ -14,6 +14,8 @@ pub(super) struct Whereabouts {
     counted: usize,
     /// Where the line at `counted` began, in the source.
     line_start: u64,
+    /// The window is known to be within one line: there is nothing to count.
+    within_line: bool,
 }
 
 impl Whereabouts {
@@ -24,6 +26,7 @@ impl Whereabouts {
             lines: offset.lines,
             counted: 0,
             line_start: offset.bytes,
+            within_line: false,
         }
     }
 
@@ -41,8 +44,17 @@ impl Whereabouts {
         self.bytes == 0
     }
 
+    /// Says whether the windows to come are within one line.
+    pub(super) fn set_within_line(&mut self, within_line: bool) {
+        self.within_line = within_line;
+    }
+
     /// The line of a byte of the window, from 1.
     pub(super) fn line(&mut self, window: &[u8], at: usize) -> u64 {
+        if self.within_line {
+            self.counted = self.counted.max(at);
+            return self.lines + 1;
+        }
         let between = window.get(self.counted..at).unwrap_or_default();
         let breaks = count_lines(between);
         if breaks > 0 {
@@ -84,10 +96,11 @@ impl Whereabouts {
 /// Counts line breaks, as [`Offset::lines`] does.
 pub fn count_lines(bytes: &[u8]) -> u64 {
     // Short sums in bytes are what the compiler turns into vector instructions.
+    // INVARIANT: 255 bytes hold at most 255 line breaks, so that no sum wraps.
     let of_chunk = |chunk: &[u8]| {
         chunk
             .iter()
-            .fold(0_u8, |sum, byte| sum + u8::from(*byte == b'\n'))
+            .fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(*byte == b'\n')))
     };
     bytes
         .chunks(255)

@@ -1,7 +1,15 @@
 //! Integration tests: one binary, a module for each concern.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what helps a test fails as a test does"
+)]
+
 mod binary;
 mod cli;
+mod docs;
 mod equivalence;
 mod hostile;
 mod layers;

@@ -1,0 +1,314 @@
+//! The documents say what the program does: codes, commands, examples and links are held to it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use spwatch::policy::{Code, Compilation, Source, compile};
+use spwatch::sign_in::Timestamp;
+use spwatch::verdict::ReasonCode;
+
+use crate::binary::run;
+
+const DOCUMENTS: [&str; 10] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/logs.md",
+    "docs/policy.md",
+    "docs/reasons.md",
+    "infra/README.md",
+    "benches/README.md",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn compiled(text: String) -> Compilation {
+    let source = Source {
+        name: "policy.toml".to_owned(),
+        text,
+    };
+    compile(&[source], None, &[])
+}
+
+/// The fenced blocks of a document in one language.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, String)> = None;
+    for line in document.lines() {
+        open = match (open, line.strip_prefix("```")) {
+            (None, Some(name)) => Some((name == language, String::new())),
+            (None, None) => None,
+            (Some((wanted, block)), Some(_)) => {
+                if wanted {
+                    blocks.push(block);
+                }
+                None
+            }
+            (Some((wanted, block)), None) => Some((wanted, block + line + "\n")),
+        };
+    }
+    assert!(open.is_none(), "a block of {language} is not closed");
+    blocks
+}
+
+/// The lines of a document outside of its fenced blocks.
+fn prose(document: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    document.lines().filter(move |line| {
+        let fence = line.starts_with("```");
+        inside ^= fence;
+        !inside && !fence
+    })
+}
+
+/// The text under a heading, up to the next heading of its level.
+fn section<'d>(document: &'d str, heading: &str) -> &'d str {
+    let start = format!("\n{heading}\n");
+    let (_, rest) = document
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("there is no heading {heading}"));
+    rest.split("\n## ").next().unwrap_or(rest)
+}
+
+/// What stands in backticks at the start of each row of the tables in a text.
+fn rows(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(cell, _)| cell)
+        .collect()
+}
+
+#[test]
+fn every_reason_code_has_its_heading() {
+    let document = read("docs/reasons.md");
+    let headings: Vec<&str> = prose(&document)
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
+    let expected: Vec<String> = ReasonCode::ALL
+        .iter()
+        .map(|code| format!("`{code}`"))
+        .collect();
+    assert_eq!(headings, expected);
+    for code in ReasonCode::ALL {
+        let section = section(&document, &format!("## `{code}`"));
+        for part in [
+            "**Means.**",
+            "**Usual causes.**",
+            "**What to do.**",
+            "**To allow it.**",
+        ] {
+            assert!(section.contains(part), "{code} lacks {part}");
+        }
+    }
+}
+
+/// A sign-in for each reason, as a test of the policy in `docs/reasons.md`.
+const EXAMPLES: [(ReasonCode, &str); 14] = {
+    use ReasonCode::*;
+    [
+        (
+            UnknownApp,
+            r#"app_id = "3c6e9f12-5a8b-4d70-91e4-b27f0a6d8c35", name = "Backup runner""#,
+        ),
+        (IpDenied, r#"ip = "192.0.2.13""#),
+        (IpUnknown, r#"place = "CH""#),
+        (IpNotAllowed, r#"ip = "203.0.113.9""#),
+        (PlaceDenied, r#"place = "KP/Pyongyang""#),
+        (PlaceUnknown, r#"ip = "192.0.2.9""#),
+        (PlaceNotAllowed, r#"place = "NL/Noord-Holland/Amsterdam""#),
+        (
+            TenantNotAllowed,
+            r#"tenant = "99999999-8888-7777-6666-555555555555""#,
+        ),
+        (ResourceNotAllowed, r#"resource = "Azure Key Vault""#),
+        (
+            CredentialNotAllowed,
+            r#"credential = "7a4c0e95-2d68-4b13-9f70-e85b6c1d3a24""#,
+        ),
+        (
+            CredentialExpired,
+            r#"credential = "0c5d8a10-7f2b-4c69-9e41-3b6f2d5a8e70", time = 2027-03-02T00:00:00Z"#,
+        ),
+        (CredentialUnknown, r#"ip = "192.0.2.9""#),
+        (
+            CredentialIpNotAllowed,
+            r#"ip = "192.0.2.9", credential = "5e9b1d37-84c2-4a06-b7f5-c1302e6d9a48""#,
+        ),
+        (CredentialTypeNotAllowed, r#"credential_type = "secret""#),
+    ]
+};
+
+#[test]
+fn the_example_messages_are_real() {
+    let document = read("docs/reasons.md");
+    let mut policy = blocks(&document, "toml").remove(0);
+    for (code, sign_in) in EXAMPLES {
+        let app = if sign_in.starts_with("app_id") {
+            ""
+        } else {
+            r#"app_id = "8d3f1c52-6b0e-4d17-a2c9-51e7f0b4d6a3", "#
+        };
+        policy += &format!(
+            "[[test]]\nname = \"{code}\"\nsign_in = {{ {app}{sign_in} }}\nexpect = \"violation\"\n"
+        );
+    }
+    let compilation = compiled(policy);
+    let policy = compilation
+        .policy
+        .unwrap_or_else(|| panic!("{}", compilation.diagnostics.render_text(false)));
+    let now = Timestamp::parse("2026-11-24T10:00:00Z").unwrap();
+    for ((code, _), result) in EXAMPLES.into_iter().zip(policy.run_tests(now)) {
+        let reason = result
+            .got_reasons
+            .iter()
+            .find(|reason| reason.code == code)
+            .unwrap_or_else(|| panic!("{code}: got {:?}", result.got_reasons));
+        let shown = blocks(section(&document, &format!("## `{code}`")), "text");
+        assert_eq!(shown, [format!("{}\n", reason.message)], "{code}");
+    }
+}
+
+#[test]
+fn every_diagnostic_code_has_its_row() {
+    let document = read("docs/policy.md");
+    let table = section(&document, "## Diagnostics");
+    let expected: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(rows(table), expected);
+    for code in Code::ALL {
+        let row = format!("| `{code}` | {} | ", code.level().as_str());
+        assert!(table.contains(&row), "{code} is of another level");
+    }
+}
+
+/// An example is a policy of its own, once it has its version.
+#[test]
+fn the_example_policies_are_valid() {
+    let mut count = 0;
+    for name in DOCUMENTS {
+        for block in blocks(&read(name), "toml") {
+            let text = match block.starts_with("version") {
+                true => block,
+                false => format!("version = 1\n{block}"),
+            };
+            let compilation = compiled(text);
+            let policy = compilation.policy.unwrap_or_else(|| {
+                panic!("{name}:\n{}", compilation.diagnostics.render_text(false))
+            });
+            let now = Timestamp::parse("2026-11-24T10:00:00Z").unwrap();
+            for result in policy.run_tests(now) {
+                assert!(result.passed, "{name}: {result:?}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 7, "{count}");
+}
+
+#[test]
+fn the_commands_are_those_of_the_help() {
+    let help = run(root(), &["--help"]).stdout;
+    let commands: BTreeSet<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    let readme = read("README.md");
+    let listed: BTreeSet<&str> = rows(section(&readme, "## Commands"))
+        .into_iter()
+        .filter_map(|cell| cell.strip_prefix("spwatch ")?.split(' ').next())
+        .collect();
+    assert_eq!(listed, commands);
+}
+
+#[test]
+fn the_replaced_query_and_check_agree_as_shown() {
+    let folder = "tests/fixtures/sentinel-query";
+    let arguments = ["check", "--policy", "policy.toml", "signins.json"];
+    let ran = run(&root().join(folder), &arguments);
+    assert_eq!(ran.code, Some(10));
+    let readme = read("README.md");
+    let section = section(&readme, "## What it replaces");
+    let shown = format!(
+        "$ spwatch check --policy policy.toml signins.json\n{}{}",
+        ran.stdout, ran.stderr
+    );
+    assert_eq!(blocks(section, "console"), [shown]);
+    assert_eq!(
+        blocks(section, "toml"),
+        [read(&format!("{folder}/policy.toml"))]
+    );
+}
+
+/// The shown alert leaves lines out; it adds none.
+#[test]
+fn the_shown_alert_is_real() {
+    let arguments = [
+        "check",
+        "--policy",
+        "policies/demo.toml",
+        "--format",
+        "json",
+        "samples",
+    ];
+    let output = run(root(), &arguments).stdout;
+    fn line(text: &str) -> &str {
+        text.trim().trim_end_matches(',')
+    }
+    let real: BTreeSet<&str> = output.lines().map(line).collect();
+    let shown = blocks(section(&read("README.md"), "## An alert"), "json").remove(0);
+    for shown in shown.lines().map(line) {
+        assert!(real.contains(shown), "no alert has the line {shown}");
+    }
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["schema"], "spwatch/alert/v1");
+}
+
+/// The anchor that a heading gets on the usual forges.
+fn anchor(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'))
+        .map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for name in DOCUMENTS {
+        let document = read(name);
+        let targets = prose(&document)
+            .flat_map(|line| line.split("](").skip(1))
+            .filter_map(|rest| Some(rest.split_once(')')?.0))
+            .filter(|target| !target.contains("://"));
+        for target in targets {
+            let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
+            let path: PathBuf = match file {
+                "" => root().join(name),
+                file => root().join(name).parent().unwrap().join(file),
+            };
+            assert!(path.exists(), "{name}: {target}");
+            if !wanted.is_empty() {
+                let page = fs::read_to_string(&path).unwrap();
+                let found = prose(&page)
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| anchor(line) == wanted);
+                assert!(found, "{name}: {target}");
+            }
+        }
+    }
+}
