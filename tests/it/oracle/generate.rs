@@ -83,7 +83,7 @@ fn recased(rng: &mut Rng, text: &str) -> String {
 pub(super) fn case(seed: u64) -> Case {
     let rng = &mut Rng(seed);
     // Instants that policies and records share, so that borders are met exactly.
-    let instants: Vec<i64> = (0..12)
+    let instants: Vec<i64> = (0..5)
         .map(|_| {
             let second = START + rng.below(6 * 86_400) as i64;
             match rng.below(5) {

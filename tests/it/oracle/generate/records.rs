@@ -131,9 +131,9 @@ fn neighbour(rng: &mut Rng, shape: Shape) -> Item {
 
 /// An instant in the given second, in any documented spelling.
 fn stamp(rng: &mut Rng, second: i64) -> Stamp {
-    let ticks = match rng.below(3) {
-        0 => 0,
-        1 => rng.below(1_000) as i64 * 10_000,
+    let ticks = match rng.below(4) {
+        0 | 1 => 0,
+        2 => rng.below(1_000) as i64 * 10_000,
         _ => rng.below(TICKS as usize) as i64,
     };
     let beyond = rng.below(100) as i64;
