@@ -64,7 +64,7 @@ enum Command {
     Check(check::Arguments),
     /// Checks the policy, and says everything that is wrong with it
     Validate(validate::Arguments),
-    /// Runs the policy's own [[test]] cases
+    /// Runs the test cases of the policy
     Test(test::Arguments),
     /// Explains one sign-in: every check, passing and failing
     Explain(explain::Arguments),

@@ -49,6 +49,7 @@ pub use checks::{Check, Status};
 pub use compile::compile;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub use include::{Include, MissingInclude, includes};
+pub(crate) use secret::looks_like_secret;
 pub use suite::CaseResult;
 
 use crate::verdict::{ReasonSet, Severity, Verdict};

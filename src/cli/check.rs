@@ -25,8 +25,8 @@ Examples:
   spwatch check --since 2026-11-01 --format csv archive/ > findings.csv
   zcat PT1H.json.gz | spwatch check --format ndjson - | jq .ip
 
-Reads diagnostic records (Event Hub envelopes, storage archives), Log Analytics rows, Microsoft Graph
-pages and the portal's downloads, as JSON, NDJSON or CSV, packed with gzip or not; what a file is, is
+Reads diagnostic records (Event Hub envelopes, storage archives), Log Analytics rows, Microsoft Graph \
+pages and the portal's downloads, as JSON, NDJSON or CSV, packed with gzip or not; what a file is, is \
 told by its content. The table has the columns of the Sentinel query that it replaces.";
 
 #[derive(Debug, clap::Args)]

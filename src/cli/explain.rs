@@ -166,6 +166,11 @@ impl Flags {
             part(),
             part(),
         );
+        let resource = self
+            .resource
+            .clone()
+            .and_then(|text| Id::parse(text.into()));
+        let resource = resource.filter(|id| id.guid().is_some());
         let outcome = match self.outcome {
             None | Some(OutcomeWord::Success) => Outcome::Success,
             Some(OutcomeWord::Failure) => Outcome::Failure,
@@ -189,11 +194,11 @@ impl Flags {
             country: country.map(Into::into),
             state: state.map(Into::into),
             city: city.map(Into::into),
-            resource: self.resource.clone().map(Into::into),
-            resource_id: self
-                .resource
-                .clone()
-                .and_then(|text| Id::parse(text.into())),
+            resource: resource
+                .is_none()
+                .then(|| self.resource.clone().map(Into::into))
+                .flatten(),
+            resource_id: resource,
             credential_key_id: self.credential.clone(),
             federated_credential_id: None,
             credential_type: self.credential_type.map(|word| match word {

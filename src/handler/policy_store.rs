@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use crate::policy::{Policy, SecretRef, Sink, Source, compile};
+use crate::policy::{Policy, SecretRef, Sink, Source, compile, looks_like_secret};
 use crate::policy_files::{PolicyTexts, Stamp};
 use crate::sign_in::Timestamp;
 
@@ -181,18 +181,42 @@ const NOT_KEPT: &str = "env:SPWATCH_SECRET_NOT_KEPT";
 /// it stands (it is spelt with escapes).
 fn without_secrets(policy: &Policy, sources: &[Source]) -> Option<Vec<Source>> {
     let mut sources = sources.to_vec();
-    let secrets = policy.sinks.values().flat_map(literals);
-    for secret in secrets {
+    let misplaced = sources
+        .iter()
+        .flat_map(misplaced_secrets)
+        .collect::<Vec<_>>();
+    let secrets = policy.sinks.values().flat_map(literals).map(str::to_owned);
+    for secret in secrets.chain(misplaced) {
         let mut found = false;
         for source in &mut sources {
-            found |= source.text.contains(secret);
-            source.text = source.text.replace(secret, NOT_KEPT);
+            found |= source.text.contains(&secret);
+            source.text = source.text.replace(&secret, NOT_KEPT);
         }
         if !found {
             return None;
         }
     }
     Some(sources)
+}
+
+/// What stands in an app's `secret`, where its place is asked for, and looks like the secret itself.
+fn misplaced_secrets(source: &Source) -> Vec<String> {
+    let Ok(table) = source
+        .text
+        .trim_start_matches('\u{feff}')
+        .parse::<toml::Table>()
+    else {
+        return Vec::new();
+    };
+    let apps = table
+        .get("app")
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten();
+    apps.filter_map(|app| app.get("secret")?.as_str())
+        .filter(|secret| looks_like_secret(secret))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn literals(sink: &Sink) -> impl Iterator<Item = &str> {
@@ -283,12 +307,17 @@ mod tests {
     #[test]
     fn kept_texts_hold_no_secret() {
         let folder = tempfile::tempdir().unwrap();
+        let misplaced = "secret = \"abC8Q~dEfGh1jKlM2nOpQr3sTuVwX4yZaBcDeF5g\"\n";
         let sink = "[sinks.soc]\ntype = \"webhook\"\nurl = \"https://hook.example/T0PSECRET\"\n";
-        fs::write(folder.path().join("policy.toml"), format!("{GOOD}{sink}")).unwrap();
+        fs::write(
+            folder.path().join("policy.toml"),
+            format!("{GOOD}{misplaced}{sink}"),
+        )
+        .unwrap();
         let first = store(folder.path());
         assert!(first.current().is_some());
         let kept = fs::read_to_string(&first.kept).unwrap();
-        assert!(!kept.contains("T0PSECRET") && kept.contains(NOT_KEPT));
+        assert!(!kept.contains("T0PSECRET") && !kept.contains("abC8Q") && kept.contains(NOT_KEPT));
         fs::remove_file(folder.path().join("policy.toml")).unwrap();
         assert!(store(folder.path()).current().is_some());
     }

@@ -6,12 +6,14 @@
 //! One broken record costs itself alone: it is one reject, and reading goes on behind it
 //! (other services in a shared Event Hub do write invalid JSON, `elastic/beats` issues 34092, 34874, 40641).
 
+mod resume;
+
 use std::borrow::Cow;
 
 use super::field::{Field, field_of};
 use super::json::{JsonError, Problem, Reader, Value};
 use super::record::{Object, Record};
-use super::recover::{Inside, Stop, Walk};
+use super::recover::Walk;
 use super::whereabouts::Whereabouts;
 use super::{Context, Item, Offset, Position, Reject};
 
@@ -23,9 +25,6 @@ const KEPT_OF_OVERLONG: usize = 64 << 10;
 
 /// How deep envelopes may stand in arrays and in each other.
 const MAX_CONTAINERS: usize = 16;
-
-/// Bytes that may be spent on candidates for another record, beyond eight times the bytes walked over.
-const FREE_RETRIES: usize = 64 << 10;
 
 /// Reads the records of a JSON document, window by window.
 ///
@@ -422,172 +421,6 @@ impl<'c> Document<'c> {
             ),
             Err(error) if error.is_end() && !window.last => self.wait(window, start, error),
             Err(error) => self.recover(window, start, error),
-        }
-    }
-
-    /// Asks for more of an element, unless it is already too long to hold.
-    fn wait(&mut self, window: &mut Window<'_, '_>, start: usize, error: JsonError) -> Step {
-        match window.bytes.len() - start < self.max_record {
-            true => Step::More,
-            false => self.recover(window, start, error),
-        }
-    }
-
-    /// An array goes on without a comma: something is missing there.
-    fn leave_array(&mut self, window: &mut Window<'_, '_>, error: JsonError) -> Step {
-        if window.bytes.get(error.at) != Some(&b'{') {
-            return self.recover(window, error.at, error);
-        }
-        // Another document begins where this one was cut off: nothing of it is lost.
-        self.reject(window, error.at, error.at, error);
-        self.leave_containers();
-        Step::To(error.at)
-    }
-
-    /// An envelope is broken behind its records.
-    fn leave_envelope(
-        &mut self,
-        window: &mut Window<'_, '_>,
-        start: usize,
-        error: JsonError,
-    ) -> Step {
-        if error.at == start && window.bytes.get(start) == Some(&b'{') {
-            return self.leave_array(window, error);
-        }
-        let step = self.recover(window, start, error);
-        if let Step::To(_) = step {
-            self.leave_containers();
-        }
-        step
-    }
-
-    /// Forgets all containers: reading goes on as between documents, and takes what may be left of them.
-    fn leave_containers(&mut self) {
-        self.containers.clear();
-        self.after_value = false;
-        self.loose = true;
-    }
-
-    /// Rejects the broken element at `start` and goes on behind it.
-    fn recover(&mut self, window: &mut Window<'_, '_>, start: usize, error: JsonError) -> Step {
-        let inside = match self.containers.last() {
-            Some(Container::Array | Container::Records) => Inside::Array,
-            _ => Inside::Nothing,
-        };
-        let mut walk = Walk::new(inside);
-        let mut at = start;
-        match self.walk(&mut walk, window, &mut at) {
-            Stop::Exhausted if !window.last => {
-                if window.bytes.len() - start < self.max_record {
-                    return Step::More;
-                }
-                let kept = window.bytes.len().min(start + KEPT_OF_OVERLONG);
-                let line = self.whereabouts.line(window.bytes, start);
-                let body = window.bytes.get(start..kept).unwrap_or_default();
-                let text = match error.is_end() {
-                    true => format!(
-                        "a record of more than {} MiB; only its first {} KiB are kept",
-                        self.max_record >> 20,
-                        KEPT_OF_OVERLONG >> 10
-                    ),
-                    false => format!(
-                        "{}; what follows is skipped, and only its first {} KiB are kept",
-                        self.whereabouts.describe(window.bytes, error),
-                        KEPT_OF_OVERLONG >> 10
-                    ),
-                };
-                self.show_reject(window, line, text, body);
-                walk.shift(at);
-                self.skipping = Some(walk);
-                Step::To(at)
-            }
-            stop => {
-                let end = match stop {
-                    Stop::End(end) | Stop::Candidate(end) => end,
-                    Stop::Exhausted => walk.closed_at().unwrap_or(window.bytes.len()),
-                };
-                self.reject(window, start, end, error);
-                self.resume(window, stop, end)
-            }
-        }
-    }
-
-    /// Skips on in an element that began in an earlier window and is already rejected.
-    fn skip_on(&mut self, mut walk: Walk, window: &mut Window<'_, '_>, at: usize) -> Step {
-        let mut next = at;
-        match self.walk(&mut walk, window, &mut next) {
-            Stop::Exhausted if !window.last => {
-                walk.shift(next);
-                self.skipping = Some(walk);
-                match next > at {
-                    true => Step::To(next),
-                    false => Step::More,
-                }
-            }
-            stop => {
-                let end = match stop {
-                    Stop::End(end) | Stop::Candidate(end) => end,
-                    Stop::Exhausted => window.bytes.len(),
-                };
-                self.resume(window, stop, end)
-            }
-        }
-    }
-
-    /// Sets up reading behind a broken element.
-    fn resume(&mut self, window: &Window<'_, '_>, stop: Stop, end: usize) -> Step {
-        match stop {
-            Stop::End(_) => self.value_done(),
-            Stop::Exhausted => {
-                self.containers.clear();
-                self.after_value = false;
-            }
-            Stop::Candidate(at) => {
-                let before = window.bytes.get(..at).unwrap_or_default().trim_ascii_end();
-                let in_place = before.last() == Some(&b',')
-                    && matches!(
-                        self.containers.last(),
-                        Some(Container::Array | Container::Records)
-                    );
-                self.after_value = false;
-                if !in_place {
-                    self.leave_containers();
-                }
-            }
-        }
-        Step::To(end)
-    }
-
-    /// Walks to the end of the broken element, or to a candidate that proves to be a record.
-    /// `Exhausted` leaves `at` where the next window must begin, if the walk is to go on.
-    fn walk(&self, walk: &mut Walk, window: &Window<'_, '_>, at: &mut usize) -> Stop {
-        let start = *at;
-        let mut spent = 0;
-        let mut refused = None;
-        loop {
-            let candidate = match walk.step(window.bytes, at, refused) {
-                Stop::Candidate(candidate) => candidate,
-                stop => return stop,
-            };
-            refused = Some(candidate);
-            if spent > FREE_RETRIES + 8 * (candidate - start) {
-                continue;
-            }
-            let mut reader = Reader::new(window.bytes, candidate);
-            let mut record = Record::default();
-            match record.read(&mut reader) {
-                Ok(Object::Envelope(Field::Records)) => return Stop::Candidate(candidate),
-                Ok(Object::Record) if record.is_marked() => return Stop::Candidate(candidate),
-                Err(error)
-                    if error.is_end()
-                        && !window.last
-                        && window.bytes.len() - candidate < self.max_record =>
-                {
-                    return Stop::Exhausted;
-                }
-                _ => {}
-            }
-            spent += reader.at() - candidate;
         }
     }
 

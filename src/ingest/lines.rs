@@ -8,7 +8,7 @@ use super::{Context, Item, Offset, Position};
 ///
 /// Blocks depend on nothing but the `offset` that precedes them, so a file can be read by several threads:
 /// its lines and bytes make positions and error texts those of the file; a reader that does not know the
-/// records before a block passes 0 and adds them to [`Position::record`] later. [`count_lines`] counts lines.
+/// records before a block passes 0 and adds them to [`Position::record`] later. [`count_lines`](super::count_lines) counts lines.
 ///
 /// A line too long to hold (there is no line break in the reader's largest buffer) is for [`Document`],
 /// which is fed up to the line break:

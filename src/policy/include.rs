@@ -27,7 +27,7 @@ pub struct MissingInclude {
 }
 
 /// The include patterns of a root file. Whatever is wrong with the file is left to
-/// [`compile`](super::compile) to say.
+/// [`compile`](super::compile()) to say.
 pub fn includes(root: &Source) -> Vec<Include> {
     let (tree, _) = DeTable::parse_recoverable(&root.text);
     let Some(DeValue::Array(patterns)) = tree.get_ref().get("include").map(|node| node.get_ref())

@@ -4,7 +4,7 @@
 /// jumping between letters and digits as no word does.
 ///
 /// A GUID is none: the id of an Entra client secret is one, and no secret.
-pub(super) fn looks_like_secret(text: &str) -> bool {
+pub(crate) fn looks_like_secret(text: &str) -> bool {
     let text = text.trim();
     if text.len() < 16
         || text.contains(['/', '\\', ' ', '@'])
