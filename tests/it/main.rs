@@ -14,4 +14,5 @@ mod equivalence;
 mod host;
 mod hostile;
 mod layers;
+mod oracle;
 mod wiring;
