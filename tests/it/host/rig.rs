@@ -114,7 +114,7 @@ pub(super) fn due(policy: &str, events: &[String]) -> BTreeSet<String> {
         );
         let (findings, _) = Ledger::new().absorb(block);
         let alerts = alert::raise(&compiled, &findings, now);
-        ids.extend(alerts.iter().map(|alert| alert.id.to_string()));
+        ids.extend(alerts.iter().map(|raised| raised.alert.id.to_string()));
     }
     ids
 }
