@@ -106,7 +106,10 @@ impl Sender {
     /// Remembers that a sink's receiver asked to wait.
     pub fn hold_back(&self, sink: &str, wait: Duration) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(sink.to_owned(), Instant::now() + wait);
+        let until = Instant::now() + wait;
+        // Answers to requests that were under way side by side may differ: the longest wait holds.
+        let held = waiting.entry(sink.to_owned()).or_insert(until);
+        *held = until.max(*held);
     }
 
     /// How long a sink's receiver still asks to wait.

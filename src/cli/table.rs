@@ -29,15 +29,18 @@ pub(super) fn table(header: &[&str]) -> Table {
 pub(super) fn text(mut table: Table, whole: &[usize]) -> String {
     if matches!(table.content_arrangement(), ContentArrangement::Dynamic) {
         let widths = table.column_max_content_widths();
-        for column in whole {
-            if let (Some(column), Some(width)) = (table.column_mut(*column), widths.get(*column)) {
-                // Two for the padding.
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
+        for place in whole {
+            // The last column has no padding.
+            let padding = if place + 1 == widths.len() { 0 } else { 2 };
+            if let (Some(column), Some(width)) = (table.column_mut(*place), widths.get(*place)) {
+                let width = Width::Fixed(width + padding);
+                column.set_constraint(ColumnConstraint::LowerBoundary(width));
             }
         }
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    let last = table.column_count().saturating_sub(1);
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if place == last { 0 } else { 2 }));
     }
     let mut text = String::new();
     for line in table.lines() {

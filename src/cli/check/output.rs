@@ -197,7 +197,7 @@ pub(super) fn table(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
         let time = sign_in.time_generated.unwrap_or(sign_in.time);
         rows.add_row([
             if short {
-                time.utc().format("%Y-%m-%d %H:%M:%S").to_string()
+                time.utc().format("%Y-%m-%d %H:%M").to_string()
             } else {
                 time.to_string()
             },
