@@ -1,13 +1,13 @@
 //! From a batch to signed requests, one for each sink that wants the alert.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use spwatch::devhost::{Notice, Received, Reply};
+use spwatch::devhost::{Event, Notice, Received, Reply};
 
 use super::rig::*;
 
@@ -220,6 +220,60 @@ async fn the_wordiest_record_fits_the_queue() {
         assert!(request.body.len() <= 40 * 1024, "{}", request.body.len());
     }
     assert!(rig.undelivered().is_empty());
+}
+
+/// What Entra ID back-fills when a log is first switched on is history: listed, not sent.
+#[tokio::test]
+async fn an_old_sign_in_is_not_sent() {
+    let text = policy(SOC).replace("max_event_age = \"3650d\"", "max_event_age = \"7d\"");
+    let rig = start(&text).await;
+    let now = chrono::Utc::now();
+    let at = |id: &str, age: chrono::TimeDelta| {
+        let mut record = record(id, PAYROLL, AWAY, 0);
+        let time = (now - age).to_rfc3339();
+        record["time"] = time.as_str().into();
+        record["properties"]["createdDateTime"] = time.into();
+        record
+    };
+    let hours = chrono::TimeDelta::hours;
+    rig.judge(&[envelope(&[
+        at("young", hours(6 * 24)),
+        at("old", hours(7 * 24 + 1)),
+    ])])
+    .await;
+    // Without a time of its own, a sign-in has the hub's.
+    let timeless = |id: &str| {
+        let mut record = record(id, STRANGER, AWAY, 0);
+        record.as_object_mut().unwrap().remove("time");
+        let properties = record["properties"].as_object_mut().unwrap();
+        properties.remove("createdDateTime");
+        envelope(&[record])
+    };
+    let event = |id: &str, age| Event::new(timeless(id)).enqueued_at(now - age);
+    rig.host
+        .send(
+            0,
+            [
+                event("young in the hub", hours(1)),
+                event("old in the hub", hours(8 * 24)),
+            ],
+        )
+        .unwrap();
+    rig.drain().await;
+    let received = rig.receiver.received();
+    let sent: BTreeSet<String> = received
+        .iter()
+        .map(|request| {
+            alert_of(request)["sign_in"]["id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(sent.len(), received.len());
+    assert!(sent.iter().eq(["young", "young in the hub"]), "{sent:?}");
+    let log = rig.log();
+    assert_eq!(log.matches("\"batch.too_old\":1").count(), 2, "{log}");
 }
 
 /// Judging and delivering do not wait for one another.

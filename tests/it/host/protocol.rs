@@ -135,6 +135,7 @@ fn garbage() -> Vec<Garbage> {
         bare("a number", "7"),
         bare("null", "null"),
         bare("true", "true"),
+        bare("half a surrogate pair", r#""\ud800""#),
         text("NUL", "\0"),
         text("NUL in a record", "{\"category\":\"a\0b\"}"),
         text("half a record", r#"{"category":"ServicePrincipalSignInLo"#),

@@ -20,7 +20,7 @@ use spwatch::sign_in::Timestamp;
 use tempfile::TempDir;
 
 /// Long enough for a debug build on a busy machine; nothing waits that long when all is well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Signs what the receiver gets.
 pub(super) const SIGNING_KEY: &str = "whsec_aG9zdC10ZXN0cy1zaWduaW5nLWtleS0wMTIzNDU2Nzg=";

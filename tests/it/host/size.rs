@@ -34,18 +34,38 @@ async fn a_batch_of_a_hundred_megabytes_is_judged_in_bounded_memory() {
     assert_eq!(messages.len(), 1);
     let id = messages[0]["alert"]["id"].as_str().unwrap().to_owned();
     assert!(due(&text, &[event]).contains(&id));
-    let process = rig.processes()[0];
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-        .unwrap()
-        / 1024;
+    let peak = peak_mib(&rig);
     println!(
         "{} MiB in {EVENTS} events: {peak} MiB at most, {:?}",
         (EVENTS * EVENT_BYTES) >> 20,
         exchange.elapsed
     );
     assert!(peak < LIMIT_MIB, "{peak} MiB");
+}
+
+/// Every byte of it is kept, and comes back in the answer.
+#[tokio::test]
+async fn a_batch_of_nothing_but_garbage_is_kept_in_bounded_memory() {
+    let rig = start(&policy(SOC)).await;
+    // The largest events that a hub takes, and no text at all.
+    let event = [0x80, 0xfe].repeat(1 << 19);
+    let element = format!("\\\"{}\\\"", STANDARD.encode(&event));
+    let elements = vec![element; EVENTS].join(",");
+    let body = format!("{{\"Data\":{{\"events\":\"[{elements}]\"}},\"Metadata\":{{}}}}");
+    let exchange = rig.post(Request::new("SignIns", body)).await;
+    let rejected = items(&exchange.judged.unwrap(), "rejected").concat();
+    let kept = STANDARD.encode(&event);
+    assert_eq!(rejected.matches(&kept).count(), EVENTS);
+    let peak = peak_mib(&rig);
+    println!("{EVENTS} MiB of garbage: {peak} MiB at most");
+    assert!(peak < LIMIT_MIB, "{peak} MiB");
+}
+
+/// The highest resident set of the handler's process so far.
+fn peak_mib(rig: &Rig) -> u64 {
+    let process = rig.processes()[0];
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    peak.unwrap() / 1024
 }
