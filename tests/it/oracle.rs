@@ -4,12 +4,6 @@
 //! with the crate. `SPWATCH_ORACLE_CASES` runs more cases, `SPWATCH_ORACLE_SEED` starts at
 //! another seed; a failure prints its seed and the smallest case that still fails.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "all of it is test code, which may panic"
-)]
-
 mod alerts;
 mod generate;
 mod judge;
