@@ -192,6 +192,37 @@ pub struct SignIn<'a> {
     pub correlation_id: Option<Cow<'a, str>>,
 }
 
+impl SignIn<'static> {
+    /// A successful sign-in at that time of which nothing else is known: to be filled in by hand.
+    pub fn unknown(time: Timestamp) -> Self {
+        Self {
+            kind: Kind::ServicePrincipal,
+            id: None,
+            key: 0,
+            time,
+            time_generated: None,
+            tenant_id: None,
+            app_id: None,
+            service_principal_id: None,
+            name: None,
+            app_owner_tenant_id: None,
+            result_code: None,
+            outcome: Outcome::Success,
+            ip: None,
+            caller_ip: None,
+            country: None,
+            state: None,
+            city: None,
+            resource: None,
+            resource_id: None,
+            credential_key_id: None,
+            federated_credential_id: None,
+            credential_type: None,
+            correlation_id: None,
+        }
+    }
+}
+
 impl SignIn<'_> {
     /// Detaches the sign-in from the text it was read from.
     pub fn into_owned(self) -> SignIn<'static> {

@@ -180,19 +180,12 @@ impl Flags {
         };
         Ok(SignIn {
             kind: self.kind.map_or(Kind::ServicePrincipal, Into::into),
-            id: None,
-            key: 0,
-            time: self.time.unwrap_or(now),
-            time_generated: None,
             tenant_id: self.tenant.clone(),
             app_id: self.app_id.clone(),
             service_principal_id: self.service_principal_id.clone(),
             name: self.name.clone().map(Into::into),
-            app_owner_tenant_id: None,
-            result_code: None,
             outcome,
             ip,
-            caller_ip: None,
             country: country.map(Into::into),
             state: state.map(Into::into),
             city: city.map(Into::into),
@@ -202,7 +195,6 @@ impl Flags {
                 .flatten(),
             resource_id: resource,
             credential_key_id: self.credential.clone(),
-            federated_credential_id: None,
             credential_type: self.credential_type.map(|word| match word {
                 CredentialWord::Secret => CredentialType::Secret,
                 CredentialWord::Certificate => CredentialType::Certificate,
@@ -210,7 +202,7 @@ impl Flags {
                 CredentialWord::Federated => CredentialType::Federated,
                 CredentialWord::ManagedIdentity => CredentialType::ManagedIdentity,
             }),
-            correlation_id: None,
+            ..SignIn::unknown(self.time.unwrap_or(now))
         })
     }
 }

@@ -7,7 +7,7 @@ mod judging;
 mod robustness;
 
 use super::{Compilation, Policy, Source, compile};
-use crate::sign_in::{Id, Kind, Outcome, SignIn, Timestamp};
+use crate::sign_in::{Id, SignIn, Timestamp};
 
 /// The sample of the design, without the feed file.
 pub(super) const SAMPLE: &str = include_str!("tests/sample.toml");
@@ -56,28 +56,8 @@ pub(super) fn id(text: &str) -> Option<Id<'static>> {
 /// A successful sign-in of [`APP`].
 pub(super) fn sign_in() -> SignIn<'static> {
     SignIn {
-        kind: Kind::ServicePrincipal,
-        id: None,
-        key: 0,
-        time: at("2026-11-24T08:00:00Z"),
-        time_generated: None,
-        tenant_id: None,
         app_id: id(APP),
-        service_principal_id: None,
         name: Some("MTPAPI".into()),
-        app_owner_tenant_id: None,
-        result_code: None,
-        outcome: Outcome::Success,
-        ip: None,
-        caller_ip: None,
-        country: None,
-        state: None,
-        city: None,
-        resource: None,
-        resource_id: None,
-        credential_key_id: None,
-        federated_credential_id: None,
-        credential_type: None,
-        correlation_id: None,
+        ..SignIn::unknown(at("2026-11-24T08:00:00Z"))
     }
 }

@@ -158,7 +158,7 @@ fn read_sign_in(node: Node<'_>, collector: &mut Collector) -> Option<Read> {
             )
             .help("say whose sign-in it is");
     }
-    let mut sign_in = blank();
+    let mut sign_in = SignIn::unknown(Timestamp::from(chrono::DateTime::UNIX_EPOCH));
     sign_in.app_id = guid(&mut fields, "app_id", collector);
     sign_in.service_principal_id = guid(&mut fields, "service_principal_id", collector);
     sign_in.name = text(&mut fields, "name", collector);
@@ -254,33 +254,4 @@ fn read_credential_type(
         3 => CredentialType::Federated,
         _ => CredentialType::ManagedIdentity,
     })
-}
-
-/// A successful sign-in of which nothing is known.
-fn blank() -> SignIn<'static> {
-    SignIn {
-        kind: Kind::ServicePrincipal,
-        id: None,
-        key: 0,
-        time: Timestamp::from(chrono::DateTime::UNIX_EPOCH),
-        time_generated: None,
-        tenant_id: None,
-        app_id: None,
-        service_principal_id: None,
-        name: None,
-        app_owner_tenant_id: None,
-        result_code: None,
-        outcome: Outcome::Success,
-        ip: None,
-        caller_ip: None,
-        country: None,
-        state: None,
-        city: None,
-        resource: None,
-        resource_id: None,
-        credential_key_id: None,
-        federated_credential_id: None,
-        credential_type: None,
-        correlation_id: None,
-    }
 }
