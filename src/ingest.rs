@@ -13,6 +13,7 @@ mod csv;
 mod document;
 mod event;
 mod field;
+mod habit;
 mod identity;
 mod interpret;
 mod json;
@@ -31,6 +32,7 @@ use crate::sign_in::{Id, Kind, SignIn, Timestamp};
 pub use csv::Csv;
 pub use document::{Document, MAX_RECORD};
 pub use event::{EventError, GunzipError, MAX_EVENT, event_bytes, gunzip, is_gzip};
+pub use habit::Habit;
 pub use lines::read_lines;
 pub use shape::{Shape, sniff};
 pub use whereabouts::count_lines;
@@ -96,15 +98,20 @@ pub struct Context {
 /// Reads a text that is whole in memory, in any of the shapes: one event of a batch, or a small file.
 ///
 /// ```
-/// # use spwatch::ingest::{Context, Item, read_text};
+/// # use spwatch::ingest::{Context, Habit, Item, read_text};
 /// let text = br#"{"records":[{"category":"AuditLogs","properties":{}}, 7]}"#;
 /// let mut items = Vec::new();
-/// read_text(text, &Context::default(), &mut |position, item| {
+/// read_text(text, &Context::default(), &mut Habit::default(), &mut |position, item| {
 ///     items.push((position.record, matches!(item, Item::AuditEvent)));
 /// });
 /// assert_eq!(items, [(1, true), (2, false)]);
 /// ```
-pub fn read_text(bytes: &[u8], context: &Context, visit: &mut dyn FnMut(Position, Item<'_>)) {
+pub fn read_text(
+    bytes: &[u8],
+    context: &Context,
+    habit: &mut Habit,
+    visit: &mut dyn FnMut(Position, Item<'_>),
+) {
     // An event is a single line as a rule, and a document reads that as well as lines would.
     let single = shape::line_end(bytes.trim_ascii(), 0) == bytes.trim_ascii().len();
     let begins_json = matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
@@ -114,10 +121,12 @@ pub fn read_text(bytes: &[u8], context: &Context, visit: &mut dyn FnMut(Position
     };
     match shape {
         Shape::Lines => {
-            read_lines(bytes, Offset::default(), context, visit);
+            read_lines(bytes, Offset::default(), context, habit, visit);
         }
         Shape::Document => {
-            Document::new(context).read(bytes, true, visit);
+            let mut document = Document::new(context).with_habit(std::mem::take(habit));
+            document.read(bytes, true, visit);
+            *habit = document.into_habit();
         }
         Shape::Csv => {
             Csv::new(context).read(bytes, true, visit);

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spwatch::ingest::{
+use spwatch::ingest::{Habit, 
     Context, Csv, Document, Item, Offset, event_bytes, read_lines, read_text, sniff,
 };
 
@@ -40,11 +40,11 @@ fuzz_target!(|data: &[u8]| {
     let step = usize::from(*step) + 1;
     let context = Context::default();
     let mut records = 0;
-    read_text(text, &context, &mut |position, _| {
+    read_text(text, &context, &mut Habit::default(), &mut |position, _| {
         records += 1;
         assert_eq!(position.record, records);
     });
-    read_lines(text, Offset::default(), &context, &mut |_, _| {});
+    read_lines(text, Offset::default(), &context, &mut Habit::default(), &mut |_, _| {});
     sniff(text, false);
     if let Ok(text) = std::str::from_utf8(text) {
         let _ = event_bytes(text);

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::finding::Rule;
-use crate::ingest::{Context, Item, read_text};
+use crate::ingest::{Context, Habit, Item, read_text};
 use crate::policy::{Source, compile};
 
 const POLICY: &str = r#"
@@ -44,7 +44,7 @@ fn record(id: &str, time: &str, ip: &str, app: &str, name: &str) -> Value {
 fn findings<'p>(policy: &'p Policy, records: &[Value]) -> Vec<Finding<'p>> {
     let text = serde_json::to_vec(&records).unwrap();
     let mut findings = Vec::new();
-    read_text(&text, &Context::default(), &mut |position, item| {
+    read_text(&text, &Context::default(), &mut Habit::default(), &mut |position, item| {
         let Item::SignIn(sign_in) = item else {
             panic!("{item:?}")
         };

@@ -19,7 +19,7 @@ use crate::assess::{Block, Ledger, Period};
 use crate::devhost::{
     App, Cloud, Host, Journal, Notice, Options, Received, Receiver, Settings, Target,
 };
-use crate::ingest::{Context, Item, read_text};
+use crate::ingest::{Context, Habit, Item, read_text};
 use crate::policy::{Policy, Source, compile};
 use crate::sign_in::Timestamp;
 use crate::sink::{Secret, webhook};
@@ -282,6 +282,7 @@ impl Stage {
         read_text(
             text.as_bytes(),
             &Context::default(),
+            &mut Habit::default(),
             &mut |position, item| block.take(position, item),
         );
         let (findings, _) = Ledger::new().absorb(block);
@@ -339,7 +340,7 @@ impl Stage {
 /// What an event holds, by category.
 fn came_in(text: &str) -> String {
     let mut categories: Vec<(String, u64)> = Vec::new();
-    read_text(text.as_bytes(), &Context::default(), &mut |_, item| {
+    read_text(text.as_bytes(), &Context::default(), &mut Habit::default(), &mut |_, item| {
         let category = match item {
             Item::SignIn(sign_in) => sign_in.kind.category().to_owned(),
             Item::AuditEvent => "AuditLogs".to_owned(),

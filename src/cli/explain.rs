@@ -10,7 +10,7 @@ use super::input::{Window, inputs};
 use super::{
     Exit, KindWord, PolicyArgument, complain, load_policy, now_or, parse_id, parse_time, printable,
 };
-use crate::ingest::{self, Context, Csv, Document, Item, MAX_RECORD, Offset, Position, Shape};
+use crate::ingest::{self, Context, Csv, Document, Habit, Item, MAX_RECORD, Offset, Position, Shape};
 use crate::policy::{Check, Policy, Status};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
 use crate::verdict::{Reason, Verdict};
@@ -230,6 +230,7 @@ fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn
         let shape = ingest::sniff(window.bytes(), window.last);
         let mut csv = Csv::new(context);
         let mut document = Document::new(context);
+        let mut habit = Habit::default();
         let mut offset = Offset::default();
         loop {
             window.fill(size);
@@ -250,6 +251,7 @@ fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn
                         bytes.get(..whole).unwrap_or_default(),
                         offset,
                         context,
+                        &mut habit,
                         &mut visit,
                     );
                     whole

@@ -12,7 +12,7 @@ use super::wire::{self, BatchMetadata, Event};
 use crate::alert::{self, Alert};
 use crate::assess::{Block, Counts, Ledger, Period, Rejected};
 use crate::finding::Finding;
-use crate::ingest::{self, Context, Position};
+use crate::ingest::{self, Context, Habit, Position};
 use crate::policy::{App, Policy};
 use crate::sign_in::Timestamp;
 use crate::verdict::Severity;
@@ -60,6 +60,7 @@ pub(super) fn judge_batch(
     let mut findings = Vec::new();
     let mut rejected = Vec::new();
     let mut newest = None;
+    let mut habit = Habit::default();
     let events = events.iter();
     summary.events = events.len();
     for (place, event) in events.into_iter().enumerate() {
@@ -74,7 +75,7 @@ pub(super) fn judge_batch(
             ..Context::default()
         };
         let mut block = Block::new(policy, Period::default(), true);
-        judge_event(&event, &context, &mut block, &mut newest);
+        judge_event(&event, &context, &mut habit, &mut block, &mut newest);
         let (found, refused) = ledger.absorb(block);
         findings.extend(found);
         let place = EventPlace {
@@ -105,6 +106,7 @@ pub(super) fn judge_batch(
 fn judge_event(
     event: &Event<'_>,
     context: &Context,
+    habit: &mut Habit,
     block: &mut Block<'_>,
     newest: &mut Option<Timestamp>,
 ) {
@@ -122,7 +124,7 @@ fn judge_event(
             }
         },
     };
-    ingest::read_text(&bytes, context, &mut |position, item| {
+    ingest::read_text(&bytes, context, habit, &mut |position, item| {
         if let ingest::Item::SignIn(sign_in) = &item {
             *newest = (*newest).max(Some(sign_in.time));
         }

@@ -201,6 +201,7 @@ impl<'c> Csv<'c> {
         };
         let item = interpret(
             &Row {
+                place: None,
                 top: &fields,
                 details: match header.portal {
                     true => Details::Portal,

@@ -11,6 +11,7 @@ mod resume;
 use std::borrow::Cow;
 
 use super::field::{Field, field_of};
+use super::habit::Habit;
 use super::json::{JsonError, Problem, Reader, Value};
 use super::record::{Object, Record};
 use super::recover::Walk;
@@ -55,6 +56,7 @@ pub struct Document<'c> {
     /// Nothing but this reject comes of the whole source.
     unreadable: bool,
     whereabouts: Whereabouts,
+    habit: Habit,
     records: u64,
     max_record: usize,
     /// Whether `records` may be the text of a document.
@@ -86,6 +88,8 @@ enum Step {
 struct Window<'w, 'v> {
     bytes: &'w [u8],
     last: bool,
+    /// Room for the record that is being read, used again and again.
+    record: &'v mut Record<'w>,
     visit: &'v mut dyn FnMut(Position, Item<'_>),
 }
 
@@ -105,10 +109,21 @@ impl<'c> Document<'c> {
             skipping: None,
             unreadable: false,
             whereabouts: Whereabouts::new(offset),
+            habit: Habit::default(),
             records: offset.records,
             max_record: MAX_RECORD,
             unwraps_text: true,
         }
+    }
+
+    /// Reads with what has been learnt about the source before.
+    pub fn with_habit(self, habit: Habit) -> Self {
+        Self { habit, ..self }
+    }
+
+    /// What has been learnt about the source.
+    pub fn into_habit(self) -> Habit {
+        self.habit
     }
 
     #[cfg(test)]
@@ -132,9 +147,20 @@ impl<'c> Document<'c> {
         last: bool,
         visit: &mut dyn FnMut(Position, Item<'_>),
     ) -> usize {
+        self.read_window(window, last, &mut Record::default(), visit)
+    }
+
+    fn read_window<'w>(
+        &mut self,
+        window: &'w [u8],
+        last: bool,
+        record: &mut Record<'w>,
+        visit: &mut dyn FnMut(Position, Item<'_>),
+    ) -> usize {
         let mut window = Window {
             bytes: window,
             last,
+            record,
             visit,
         };
         let mut at = 0;
@@ -146,9 +172,14 @@ impl<'c> Document<'c> {
     }
 
     /// Reads one line of NDJSON: a document that ends with its line.
-    pub(super) fn read_line(&mut self, line: &[u8], visit: &mut dyn FnMut(Position, Item<'_>)) {
+    pub(super) fn read_line<'w>(
+        &mut self,
+        line: &'w [u8],
+        record: &mut Record<'w>,
+        visit: &mut dyn FnMut(Position, Item<'_>),
+    ) {
         self.whereabouts.set_within_line(true);
-        self.read(line, true, visit);
+        self.read_window(line, true, record, visit);
         self.whereabouts.set_within_line(false);
         self.loose = false;
         self.unreadable = false;
@@ -252,13 +283,13 @@ impl<'c> Document<'c> {
     /// Reads the object at the cursor: a record or an envelope.
     fn object(&mut self, window: &mut Window<'_, '_>, start: usize) -> Step {
         let mut reader = Reader::new(window.bytes, start);
-        let mut record = Record::default();
-        match record.read(&mut reader) {
+        window.record.clear();
+        match window.record.read(&mut reader, &mut self.habit) {
             Ok(Object::Record) => {
                 let body = reader.since(start);
                 let position = self.position(window, start);
                 let visit = &mut *window.visit;
-                record.show(body, self.context, &mut |item| visit(position, item));
+                window.record.show(body, self.context, &mut |item| visit(position, item));
                 self.value_done();
                 Step::To(reader.at())
             }

@@ -108,6 +108,26 @@ impl Field {
         key.eq_ignore_ascii_case(name.as_bytes()).then_some(field)
     }
 
+    /// Whether most records of a source have the same value here.
+    pub(super) fn seldom_varies(self) -> bool {
+        matches!(
+            self,
+            Self::AadTenantId
+                | Self::AppOwnerTenantId
+                | Self::Category
+                | Self::ClientCredentialType
+                | Self::FederatedCredentialId
+                | Self::IsManagedIdentity
+                | Self::ResultType
+                | Self::SignInEventTypes
+                | Self::Status
+                | Self::TenantId
+                | Self::Type
+                | Self::UserId
+                | Self::UserPrincipalName
+        )
+    }
+
     /// Finds the field of a column of the portal's download of service principal sign-ins.
     pub(super) fn of_portal_column(name: &str) -> Option<Self> {
         let known = [
@@ -140,11 +160,20 @@ impl Field {
 
 /// The values of one object's fields; a field that is not there is `null`.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a>([Value<'a>; FIELDS]);
+pub(super) struct Fields<'a> {
+    /// One bit for each field that is there; the values of the others mean nothing.
+    there: u64,
+    values: [Value<'a>; FIELDS],
+}
+
+const _: () = assert!(FIELDS <= 64, "a field is a bit");
 
 impl Default for Fields<'_> {
     fn default() -> Self {
-        Self([Value::Null; FIELDS])
+        Self {
+            there: 0,
+            values: [Value::Null; FIELDS],
+        }
     }
 }
 
@@ -152,15 +181,25 @@ impl<'a> Fields<'a> {
     /// The value of a field.
     #[inline]
     pub(super) fn value(&self, field: Field) -> Value<'a> {
-        self.0.get(field as usize).copied().unwrap_or(Value::Null)
+        match self.values.get(field as usize) {
+            Some(value) if self.there & 1 << field as u8 != 0 => *value,
+            _ => Value::Null,
+        }
     }
 
     /// Sets a field; the last one wins, as in most JSON readers.
     #[inline]
     pub(super) fn set(&mut self, field: Field, value: Value<'a>) {
-        if let Some(slot) = self.0.get_mut(field as usize) {
+        if let Some(slot) = self.values.get_mut(field as usize) {
             *slot = value;
+            self.there |= 1 << field as u8;
         }
+    }
+
+    /// Forgets all values.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.there = 0;
     }
 
     /// Reads all fields of the object at the cursor, which `outer` brackets enclose.

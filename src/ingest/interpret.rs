@@ -29,6 +29,8 @@ pub(super) struct Row<'r, 'a> {
     pub(super) top: &'r Fields<'a>,
     /// Where the rest of the fields is.
     pub(super) details: Details<'r, 'a>,
+    /// What the object under `location` tells, where that was read already.
+    pub(super) place: Option<Place<'a>>,
     /// The record as it stands.
     pub(super) body: &'a [u8],
     /// Feeds what identifies the record where it has no id.
@@ -264,7 +266,7 @@ fn sign_in<'a>(
         None => identity::of_content(tenant_id.as_ref(), row.content),
     };
     let (ip, caller_ip) = addresses(top, detail(Field::IpAddress));
-    let place = place(top, details, shape);
+    let place = place(row, details, shape);
     let result_code = result_code(top, details, shape == Shape::Defender);
     Ok(SignIn {
         kind,
@@ -375,7 +377,8 @@ fn tenant_of_resource(resource: Value<'_>) -> Option<Id<'_>> {
 }
 
 /// Where the sign-in came from: the details, else a two-letter `location` of the envelope.
-fn place<'a>(top: &Fields<'a>, details: &Fields<'a>, shape: Shape) -> Place<'a> {
+fn place<'a>(row: &Row<'_, 'a>, details: &Fields<'a>, shape: Shape) -> Place<'a> {
+    let top = row.top;
     if shape == Shape::Defender {
         return Place::of_parts(
             details.value(Field::Country),
@@ -386,7 +389,10 @@ fn place<'a>(top: &Fields<'a>, details: &Fields<'a>, shape: Shape) -> Place<'a> 
     if shape == Shape::Portal {
         return Place::of_line(text(details.value(Field::Location)));
     }
-    let mut place = Place::of_object(details.value(Field::Location));
+    let mut place = match &row.place {
+        Some(place) => place.clone(),
+        None => Place::of_object(details.value(Field::Location)),
+    };
     if place == Place::default() {
         place = Place::of_object(details.value(Field::LocationDetails));
     }

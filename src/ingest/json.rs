@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use wide::u8x16;
+
 /// Brackets a value may be nested in. Entra's records stay below ten.
 pub(super) const MAX_DEPTH: u32 = 128;
 
@@ -76,6 +78,16 @@ impl<'a> Text<'a> {
             raw: text.as_bytes(),
             escaped: false,
         }
+    }
+
+    /// A text whose bytes the reader has checked before.
+    pub(super) fn checked(raw: &'a [u8], escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
+    /// The bytes between the quotes, decoded or not.
+    pub(super) fn raw(self) -> &'a [u8] {
+        self.raw
     }
 
     /// The bytes between the quotes, if they are the text itself.
@@ -153,6 +165,29 @@ impl<'a> Reader<'a> {
     /// The bytes from `start` up to the cursor.
     pub(super) fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The bytes from the cursor on.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// These bytes of the text.
+    #[inline]
+    pub(super) fn span(&self, span: std::ops::Range<usize>) -> &'a [u8] {
+        self.bytes.get(span).unwrap_or_default()
+    }
+
+    /// Steps over bytes that were accepted before in the same place, if it is those that follow.
+    #[inline]
+    pub(super) fn take(&mut self, expected: &[u8]) -> bool {
+        let end = self.at + expected.len();
+        let equal = self.bytes.get(self.at..end) == Some(expected);
+        if equal {
+            self.at = end;
+        }
+        equal
     }
 
     /// Steps over the byte that was peeked at.
@@ -237,39 +272,23 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Text<'a>> {
         let start = self.at + 1;
-        let mut rest = self.bytes.get(start..).unwrap_or_default();
         let mut escaped = false;
-        // The bits of all bytes together: a high one tells that not all is ASCII.
-        let mut seen = 0;
+        let mut ascii = true;
+        self.at = start;
         loop {
-            rest = plain_run(rest, &mut seen);
-            match rest {
-                [b'"', ..] => break,
-                [b'\\', ..] => {
+            self.at = plain_run(self.bytes, self.at, &mut ascii);
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
                     escaped = true;
-                    self.at = self.bytes.len() - rest.len();
                     self.escape()?;
-                    rest = self.bytes.get(self.at..).unwrap_or_default();
                 }
-                [0..0x20, ..] => {
-                    self.at = self.bytes.len() - rest.len();
-                    return self.fail(Problem::Control);
-                }
-                [byte, tail @ ..] => {
-                    seen |= u64::from(*byte);
-                    rest = tail;
-                }
-                [] => {
-                    self.at = self.bytes.len();
-                    return self.fail(Problem::End("a closing `\"`"));
-                }
+                Some(_) => return self.fail(Problem::Control),
+                None => return self.fail(Problem::End("a closing `\"`")),
             }
         }
-        self.at = self.bytes.len() - rest.len();
         let raw = self.since(start);
-        if seen & HIGH != 0
-            && let Err(error) = std::str::from_utf8(raw)
-        {
+        if !ascii && let Err(error) = std::str::from_utf8(raw) {
             return Err(JsonError {
                 at: start + error.valid_up_to(),
                 problem: Problem::Utf8,
@@ -481,37 +500,33 @@ impl<'a> Reader<'a> {
     }
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Steps over bytes that end no string, eight at a time, and notes their bits.
+/// Steps from `at` over bytes that end no string, sixteen at a time, and notes whether all of them are ASCII.
 #[inline]
-fn plain_run<'a>(mut rest: &'a [u8], seen: &mut u64) -> &'a [u8] {
-    while let Some((chunk, tail)) = rest.split_first_chunk() {
-        let word = u64::from_le_bytes(*chunk);
-        let special = specials(word);
+fn plain_run(bytes: &[u8], mut at: usize, ascii: &mut bool) -> usize {
+    const QUOTE: u8x16 = u8x16::new([b'"'; 16]);
+    const BACKSLASH: u8x16 = u8x16::new([b'\\'; 16]);
+    const CONTROL: u8x16 = u8x16::new([0x1F; 16]);
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        let chunk = u8x16::new(*chunk);
+        let control = chunk.simd_eq(chunk.min(CONTROL));
+        let special = (chunk.simd_eq(QUOTE) | chunk.simd_eq(BACKSLASH) | control).to_bitmask();
+        // The highest bit of each byte.
+        let high = chunk.to_bitmask();
         if special != 0 {
-            let bits = special.trailing_zeros() & !7;
-            *seen |= word & ((1 << bits) - 1);
-            return rest.get(bits as usize / 8..).unwrap_or_default();
+            let run = special.trailing_zeros();
+            *ascii &= high & ((1 << run) - 1) == 0;
+            return at + run as usize;
         }
-        *seen |= word;
-        rest = tail;
+        *ascii &= high == 0;
+        at += 16;
     }
-    rest
-}
-
-/// Marks the bytes of a word that are a quote, a backslash or a control character.
-///
-/// The lowest mark is exact; a borrow may set marks above it (Mycroft's test for a zero byte).
-#[inline]
-fn specials(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote | backslash | control) & HIGH
+    while let Some(byte) = bytes.get(at)
+        && !matches!(byte, b'"' | b'\\' | 0..0x20)
+    {
+        *ascii &= byte.is_ascii();
+        at += 1;
+    }
+    at
 }
 
 /// Decodes a checked string.

@@ -7,7 +7,7 @@ use super::json::{Reader, Value};
 use super::value::{country, is_country_code, text, upper};
 
 /// A place as far as it is known.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     pub(super) country: Option<Cow<'a, str>>,
     pub(super) state: Option<Cow<'a, str>>,

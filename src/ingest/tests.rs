@@ -1,5 +1,6 @@
 //! What the shapes and their quirks come to, by hand-made records in the forms that are really logged.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -16,12 +17,26 @@ const ID: &str = "0a1b2c3d-0000-4000-8000-00000000000d";
 const KEY: &str = "0a1b2c3d-0000-4000-8000-00000000000e";
 const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 
+thread_local! {
+    /// Learns from every text of every test on this thread.
+    static HABIT: RefCell<Habit> = RefCell::default();
+}
+
 /// Reads a text into owned items.
 fn read_in(text: &[u8], context: &Context) -> Vec<(Position, Item<'static>)> {
-    let mut items = Vec::new();
-    read_text(text, context, &mut |position, item| {
-        items.push((position, owned(item)))
-    });
+    let read = |habit: &mut Habit| {
+        let mut items = Vec::new();
+        read_text(text, context, habit, &mut |position, item| {
+            items.push((position, owned(item)))
+        });
+        items
+    };
+    let mut habit = Habit::default();
+    let items = read(&mut habit);
+    // What was learnt from this text, or from any other, changes nothing.
+    assert_eq!(read(&mut habit), items);
+    assert_eq!(read(&mut habit), items);
+    HABIT.with_borrow_mut(|habit| assert_eq!(read(habit), items));
     items
 }
 
@@ -814,12 +829,14 @@ fn reads_blocks_of_lines_as_one_text() {
         line.as_bytes(),
         Offset::default(),
         &Context::default(),
+        &mut Habit::default(),
         &mut |_, _| {},
     );
     let second = read_lines(
         b"{oops\n",
         first,
         &Context::default(),
+        &mut Habit::default(),
         &mut |position, item| {
             items.push((position, owned(item)));
         },
@@ -847,7 +864,7 @@ fn an_allowed_sign_in_borrows() {
     record["properties"]["servicePrincipalName"] = json!("nightly");
     let text = record.to_string();
     let mut borrowed = false;
-    read_text(text.as_bytes(), &Context::default(), &mut |_, item| {
+    read_text(text.as_bytes(), &Context::default(), &mut Habit::default(), &mut |_, item| {
         if let Item::SignIn(sign_in) = item {
             borrowed = [
                 &sign_in.id,

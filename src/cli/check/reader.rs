@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use crate::assess::{Block, Counts, Ledger, Period, Rejected};
 use crate::cli::input::{Input, Window};
 use crate::finding::Finding;
-use crate::ingest::{self, Context, Csv, Document, MAX_RECORD, Offset, Shape};
+use crate::ingest::{self, Context, Csv, Document, Habit, MAX_RECORD, Offset, Shape};
 use crate::policy::Policy;
 
 /// How much is read at a time: large enough that threads seldom meet, small enough to stay in cache
@@ -69,11 +69,12 @@ pub(super) fn read<'p>(
 ) -> Read {
     let mut collector = Collector::new(take);
     if task.jobs == 1 {
+        let mut habit = Habit::default();
         let mut feed = Feed {
             task,
             bar,
             number: 0,
-            send: &mut |work| collector.add(work.judge(task)),
+            send: &mut |work| collector.add(work.judge(task, &mut habit)),
             failures: Vec::new(),
         };
         feed.read_all(inputs);
@@ -92,13 +93,14 @@ pub(super) fn read<'p>(
             let done_in = done_in.clone();
             let work_out = &work_out;
             scope.spawn(move || {
+                let mut habit = Habit::default();
                 loop {
                     let work = work_out
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .recv();
                     let Ok(work) = work else { break };
-                    if done_in.send(work.judge(task)).is_err() {
+                    if done_in.send(work.judge(task, &mut habit)).is_err() {
                         break;
                     }
                 }
@@ -143,7 +145,7 @@ enum Work<'p> {
 }
 
 impl<'p> Work<'p> {
-    fn judge(self, task: &Task<'p>) -> Judged<'p> {
+    fn judge(self, task: &Task<'p>, habit: &mut Habit) -> Judged<'p> {
         match self {
             Self::Done(judged) => judged,
             Self::Lines(lines) => {
@@ -152,6 +154,7 @@ impl<'p> Work<'p> {
                     &lines.bytes,
                     lines.before,
                     &task.context,
+                    habit,
                     &mut |position, item| {
                         block.take(position, item);
                     },

@@ -1,4 +1,4 @@
-use crate::ingest::read_text;
+use crate::ingest::{Habit, read_text};
 use crate::sign_in::{Kind, Outcome};
 
 use super::*;
@@ -8,7 +8,7 @@ const HEADER: &str = "Date (UTC),Request ID,Service principal ID,Service princip
 /// Shows what comes of each row: an id, or an error.
 fn read_with(text: &str, context: &Context) -> Vec<(u64, String)> {
     let mut found = Vec::new();
-    read_text(text.as_bytes(), context, &mut |position, item| {
+    read_text(text.as_bytes(), context, &mut Habit::default(), &mut |position, item| {
         let shown = match item {
             Item::SignIn(sign_in) => format!(
                 "{} {:?} {:?}",
@@ -119,7 +119,7 @@ fn invalid_utf8_costs_its_row() {
     text[at] = 0xFF;
     text.extend_from_slice(row("b").as_bytes());
     let mut found = Vec::new();
-    read_text(&text, &Context::default(), &mut |_, item| match item {
+    read_text(&text, &Context::default(), &mut Habit::default(), &mut |_, item| match item {
         Item::Reject(reject) => found.push(reject.error),
         item => found.push(format!("{}", matches!(item, Item::SignIn(_)))),
     });

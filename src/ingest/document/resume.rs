@@ -1,6 +1,7 @@
 //! What a document does where it is broken: reject the element, find the next, go on.
 
 use super::super::field::Field;
+use super::super::habit::Habit;
 use super::super::json::{JsonError, Reader};
 use super::super::record::{Object, Record};
 use super::super::recover::{Inside, Stop, Walk};
@@ -175,7 +176,7 @@ impl Document<'_> {
             }
             let mut reader = Reader::new(window.bytes, candidate);
             let mut record = Record::default();
-            match record.read(&mut reader) {
+            match record.read(&mut reader, &mut Habit::default()) {
                 Ok(Object::Envelope(Field::Records)) => return Stop::Candidate(candidate),
                 Ok(Object::Record) if record.is_marked() => return Stop::Candidate(candidate),
                 Err(error)

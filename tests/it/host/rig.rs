@@ -14,7 +14,7 @@ use spwatch::devhost::{
     App, Cardinality, Cloud, DataType, Exchange, Framing, Host, Journal, Level, Notice, Options,
     Received, Receiver, Request, RestartRules, Settings, Target, wire,
 };
-use spwatch::ingest::{Context, read_text};
+use spwatch::ingest::{Context, Habit, read_text};
 use spwatch::policy::{Policy, Source, compile};
 use spwatch::sign_in::Timestamp;
 use tempfile::TempDir;
@@ -110,6 +110,7 @@ pub(super) fn due(policy: &str, events: &[String]) -> BTreeSet<String> {
         read_text(
             event.as_bytes(),
             &Context::default(),
+            &mut Habit::default(),
             &mut |position, item| block.take(position, item),
         );
         let (findings, _) = Ledger::new().absorb(block);
