@@ -4,9 +4,10 @@
 //! threads; a [`Ledger`] takes the blocks in input order, lets the first of duplicates count, and
 //! drops the rest. Pure: threads and files are the caller's.
 
-use std::collections::{BTreeMap, HashSet};
+mod seen;
 
-use rustc_hash::FxBuildHasher;
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::finding::Finding;
@@ -14,6 +15,7 @@ use crate::ingest::{Item, Position};
 use crate::policy::{Action, Policy};
 use crate::sign_in::Timestamp;
 use crate::verdict::Verdict;
+use seen::Seen;
 
 /// What was read, counted. `sign_ins` = `success` + `failure` = `allowed` + `violation` +
 /// `unknown_app`; `records` = `sign_ins` + `duplicates` + `audit_events` + `rejected` + all others.
@@ -165,7 +167,7 @@ impl<'p> Block<'p> {
 /// Takes blocks in input order; the first of duplicates counts.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    seen: HashSet<u128, FxBuildHasher>,
+    seen: Seen,
     counts: Counts,
 }
 

@@ -256,7 +256,7 @@ pub struct Judgement<'p> {
     pub reasons: ReasonSet,
     /// What becomes of it; `Ignore` for an allowed sign-in.
     pub action: Action,
-    /// Severity, raised where Conditional Access had to block.
+    /// Severity, raised where Conditional Access had to block; means nothing for an allowed sign-in.
     pub severity: Severity,
 }
 

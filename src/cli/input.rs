@@ -104,10 +104,60 @@ impl<R: Read, F: Fn(u64)> Read for Counted<R, F> {
     }
 }
 
+/// Room for bytes, of which the first ones are in use. What was written to once is not cleared again.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    room: Vec<u8>,
+    used: usize,
+}
+
+impl Buffer {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.room.get(..self.used).unwrap_or_default()
+    }
+
+    /// Reads on until `size` bytes are in use; whether the source ended before.
+    fn fill(&mut self, reader: &mut dyn Read, size: usize) -> io::Result<bool> {
+        if self.room.len() < size {
+            self.room.resize(size, 0);
+        }
+        while self.used < size {
+            let free = self.room.get_mut(self.used..size).unwrap_or_default();
+            match reader.read(free) {
+                Ok(0) => return Ok(true),
+                Ok(count) => self.used += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets go of the first `count` bytes.
+    fn consume(&mut self, count: usize) {
+        let count = count.min(self.used);
+        self.room.copy_within(count..self.used, 0);
+        self.used -= count;
+    }
+
+    /// Takes over the bytes of another from `from` on, which lets go of them.
+    fn take_tail(&mut self, other: &mut Self, from: usize) {
+        let tail = other.room.get(from..other.used).unwrap_or_default();
+        if self.room.len() < tail.len() {
+            self.room.resize(tail.len(), 0);
+        }
+        if let Some(start) = self.room.get_mut(..tail.len()) {
+            start.copy_from_slice(tail);
+        }
+        self.used = tail.len();
+        other.used = other.used.min(from);
+    }
+}
+
 /// A growing view into a reader: what is not done with stays in front.
 pub(super) struct Window<'a> {
     reader: Box<dyn Read + Send + 'a>,
-    bytes: Vec<u8>,
+    buffer: Buffer,
     /// No more will come.
     pub(super) last: bool,
     /// What ended it, if that was no end.
@@ -118,28 +168,24 @@ impl<'a> Window<'a> {
     pub(super) fn new(reader: Box<dyn Read + Send + 'a>) -> Self {
         Self {
             reader,
-            bytes: Vec::new(),
+            buffer: Buffer::default(),
             last: false,
             failure: None,
         }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.buffer.bytes()
     }
 
     /// Reads on until the window holds `size` bytes or the source ends. An error ends the source:
     /// what was read before it is still judged.
     pub(super) fn fill(&mut self, size: usize) {
-        let missing = size.saturating_sub(self.bytes.len());
-        if self.last || missing == 0 {
+        if self.last || self.buffer.used >= size {
             return;
         }
-        match (&mut self.reader)
-            .take(missing as u64)
-            .read_to_end(&mut self.bytes)
-        {
-            Ok(count) => self.last = count < missing,
+        match self.buffer.fill(&mut self.reader, size) {
+            Ok(ended) => self.last = ended,
             Err(error) => {
                 self.last = true;
                 self.failure = Some(error);
@@ -149,12 +195,12 @@ impl<'a> Window<'a> {
 
     /// Lets go of the first `count` bytes.
     pub(super) fn consume(&mut self, count: usize) {
-        self.bytes.drain(..count.min(self.bytes.len()));
+        self.buffer.consume(count);
     }
 
-    /// Takes the first `count` bytes out, to be judged elsewhere.
-    pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
-        let rest = self.bytes.split_off(count.min(self.bytes.len()));
-        std::mem::replace(&mut self.bytes, rest)
+    /// Gives away the first `count` bytes, to be judged elsewhere, in exchange for room.
+    pub(super) fn give(&mut self, count: usize, room: &mut Buffer) {
+        std::mem::swap(&mut self.buffer, room);
+        self.buffer.take_tail(room, count);
     }
 }

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use super::field::{Field, field_of};
 use super::habit::Habit;
-use super::json::{JsonError, Problem, Reader, Value};
+use super::json::{JsonError, Problem, Reader, Source, Value};
 use super::record::{Object, Record};
 use super::recover::Walk;
 use super::whereabouts::Whereabouts;
@@ -86,6 +86,7 @@ enum Step {
 
 /// A visitor and the window it is shown records of.
 struct Window<'w, 'v> {
+    source: Source<'w>,
     bytes: &'w [u8],
     last: bool,
     /// Room for the record that is being read, used again and again.
@@ -158,6 +159,7 @@ impl<'c> Document<'c> {
         visit: &mut dyn FnMut(Position, Item<'_>),
     ) -> usize {
         let mut window = Window {
+            source: Source::new(window),
             bytes: window,
             last,
             record,
@@ -200,7 +202,7 @@ impl<'c> Document<'c> {
         if let Some(walk) = self.skipping.take() {
             return self.skip_on(walk, window, at);
         }
-        let mut reader = Reader::new(window.bytes, at);
+        let mut reader = Reader::over(window.source, at);
         reader.blanks();
         let at_value = reader.at();
         let Some(byte) = reader.peek() else {
@@ -282,7 +284,7 @@ impl<'c> Document<'c> {
 
     /// Reads the object at the cursor: a record or an envelope.
     fn object(&mut self, window: &mut Window<'_, '_>, start: usize) -> Step {
-        let mut reader = Reader::new(window.bytes, start);
+        let mut reader = Reader::over(window.source, start);
         window.record.clear();
         match window.record.read(&mut reader, &mut self.habit) {
             Ok(Object::Record) => {
@@ -420,7 +422,7 @@ impl<'c> Document<'c> {
             self.unreadable = true;
             return Step::To(window.bytes.len());
         }
-        let mut reader = Reader::new(window.bytes, start);
+        let mut reader = Reader::over(window.source, start);
         match reader.value(0) {
             Ok(_) if reader.peek().is_none() && !window.last => {
                 let error = JsonError {

@@ -223,7 +223,7 @@ impl<'a> Fields<'a> {
 #[inline]
 pub(super) fn field_of(key: Text<'_>) -> Option<Field> {
     match key.plain() {
-        Some(plain) => Field::of_key(plain),
+        Some(plain) => Field::of_key(plain.as_bytes()),
         None => Field::of_key(key.decode().as_bytes()),
     }
 }

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::field::Field;
-use super::json::{Reader, Text, Value};
+use super::json::{Reader, Value};
 
 /// Members of an object that are remembered; none of Entra's logs has half as many.
 const MAX_MEMBERS: usize = 192;
@@ -157,7 +157,7 @@ impl Habit {
         }
         for fixed in order.fixed.get(fixed_before..fixed_until).unwrap_or_default() {
             let span = base + (fixed.span.start - start)..base + (fixed.span.end - start);
-            show(fixed.field, fixed.kind.value(reader.span(span)));
+            show(fixed.field, fixed.kind.value(reader, span));
         }
         leap
     }
@@ -375,17 +375,15 @@ impl Kind {
         }
     }
 
-    fn value(self, bytes: &[u8]) -> Value<'_> {
+    #[inline]
+    fn value<'a>(self, reader: &Reader<'a>, span: Range<usize>) -> Value<'a> {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(value),
-            Self::Number => Value::Number(bytes),
-            Self::Text { escaped } => {
-                let inside = bytes.get(1..bytes.len().saturating_sub(1));
-                Value::Text(Text::checked(inside.unwrap_or_default(), escaped))
-            }
-            Self::Array => Value::Array(bytes),
-            Self::Object => Value::Object(bytes),
+            Self::Number => Value::Number(reader.span(span)),
+            Self::Text { escaped } => Value::Text(reader.quoted(span, escaped)),
+            Self::Array => Value::Array(reader.span(span)),
+            Self::Object => Value::Object(reader.span(span)),
         }
     }
 }

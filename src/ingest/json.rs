@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use wide::u8x16;
 
@@ -67,7 +68,7 @@ impl fmt::Display for Problem {
 /// A string as it stands between its quotes; checked, not yet decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Text<'a> {
-    raw: &'a [u8],
+    raw: &'a str,
     escaped: bool,
 }
 
@@ -75,23 +76,19 @@ impl<'a> Text<'a> {
     /// A text that holds no escapes, whatever it looks like.
     pub(super) fn verbatim(text: &'a str) -> Self {
         Self {
-            raw: text.as_bytes(),
+            raw: text,
             escaped: false,
         }
     }
 
-    /// A text whose bytes the reader has checked before.
-    pub(super) fn checked(raw: &'a [u8], escaped: bool) -> Self {
-        Self { raw, escaped }
-    }
-
     /// The bytes between the quotes, decoded or not.
     pub(super) fn raw(self) -> &'a [u8] {
-        self.raw
+        self.raw.as_bytes()
     }
 
     /// The bytes between the quotes, if they are the text itself.
-    pub(super) fn plain(self) -> Option<&'a [u8]> {
+    #[inline]
+    pub(super) fn plain(self) -> Option<&'a str> {
         (!self.escaped).then_some(self.raw)
     }
 
@@ -101,12 +98,12 @@ impl<'a> Text<'a> {
     }
 
     /// The text; borrowed where it holds no escapes.
+    #[inline]
     pub(super) fn decode(self) -> Cow<'a, str> {
         if self.escaped {
             Cow::Owned(unescape(self.raw))
         } else {
-            // INVARIANT: the reader has validated the bytes.
-            Cow::Borrowed(std::str::from_utf8(self.raw).unwrap_or_default())
+            Cow::Borrowed(self.raw)
         }
     }
 }
@@ -136,19 +133,58 @@ impl Value<'_> {
     }
 }
 
+/// Bytes, and how much of their beginning is known to be UTF-8.
+///
+/// Checking a window at once is many times faster than checking each of its strings, and makes a string of
+/// the window one of the program for free.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) bytes: &'a [u8],
+    utf8: &'a str,
+}
+
+impl<'a> Source<'a> {
+    /// Checks the bytes. They need not be UTF-8 as a whole: strings beyond what is not are checked one by one.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let utf8 = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => bytes
+                .get(..error.valid_up_to())
+                .and_then(|valid| std::str::from_utf8(valid).ok())
+                .unwrap_or_default(),
+        };
+        Self { bytes, utf8 }
+    }
+
+    /// A piece of the text, if it is UTF-8.
+    #[inline]
+    fn text(&self, span: Range<usize>) -> std::result::Result<&'a str, std::str::Utf8Error> {
+        match self.utf8.get(span.clone()) {
+            Some(text) => Ok(text),
+            None => std::str::from_utf8(self.bytes.get(span).unwrap_or_default()),
+        }
+    }
+}
+
 /// A cursor over a JSON text.
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
+    source: Source<'a>,
     at: usize,
 }
 
 type Result<T> = std::result::Result<T, JsonError>;
 
 impl<'a> Reader<'a> {
-    /// Reads from `at` on.
+    /// Reads from `at` on, of bytes that nothing is known about.
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
+        Self::over(Source { bytes, utf8: "" }, at)
+    }
+
+    /// Reads from `at` on.
+    #[inline]
+    pub(super) fn over(source: Source<'a>, at: usize) -> Self {
+        Self { source, at }
     }
 
     /// The offset of the next byte.
@@ -159,31 +195,39 @@ impl<'a> Reader<'a> {
     /// The next byte.
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.source.bytes.get(self.at).copied()
     }
 
     /// The bytes from `start` up to the cursor.
     pub(super) fn since(&self, start: usize) -> &'a [u8] {
-        self.bytes.get(start..self.at).unwrap_or_default()
+        self.source.bytes.get(start..self.at).unwrap_or_default()
     }
 
     /// The bytes from the cursor on.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
+        self.source.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// These bytes of the text.
     #[inline]
-    pub(super) fn span(&self, span: std::ops::Range<usize>) -> &'a [u8] {
-        self.bytes.get(span).unwrap_or_default()
+    pub(super) fn span(&self, span: Range<usize>) -> &'a [u8] {
+        self.source.bytes.get(span).unwrap_or_default()
+    }
+
+    /// The string with its quotes at this place, which was accepted before.
+    #[inline]
+    pub(super) fn quoted(&self, span: Range<usize>, escaped: bool) -> Text<'a> {
+        let inside = span.start + 1..span.end.saturating_sub(1);
+        let raw = self.source.text(inside).unwrap_or_default();
+        Text { raw, escaped }
     }
 
     /// Steps over bytes that were accepted before in the same place, if it is those that follow.
     #[inline]
     pub(super) fn take(&mut self, expected: &[u8]) -> bool {
         let end = self.at + expected.len();
-        let equal = self.bytes.get(self.at..end) == Some(expected);
+        let equal = self.source.bytes.get(self.at..end) == Some(expected);
         if equal {
             self.at = end;
         }
@@ -273,10 +317,9 @@ impl<'a> Reader<'a> {
     pub(super) fn string(&mut self) -> Result<Text<'a>> {
         let start = self.at + 1;
         let mut escaped = false;
-        let mut ascii = true;
         self.at = start;
         loop {
-            self.at = plain_run(self.bytes, self.at, &mut ascii);
+            self.at = plain_run(self.source.bytes, self.at);
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -287,13 +330,15 @@ impl<'a> Reader<'a> {
                 None => return self.fail(Problem::End("a closing `\"`")),
             }
         }
-        let raw = self.since(start);
-        if !ascii && let Err(error) = std::str::from_utf8(raw) {
-            return Err(JsonError {
-                at: start + error.valid_up_to(),
-                problem: Problem::Utf8,
-            });
-        }
+        let raw = match self.source.text(start..self.at) {
+            Ok(raw) => raw,
+            Err(error) => {
+                return Err(JsonError {
+                    at: start + error.valid_up_to(),
+                    problem: Problem::Utf8,
+                });
+            }
+        };
         self.at += 1;
         Ok(Text { raw, escaped })
     }
@@ -301,7 +346,7 @@ impl<'a> Reader<'a> {
     /// Checks the escape whose backslash is the next byte.
     #[cold]
     fn escape(&mut self) -> Result<()> {
-        match self.bytes.get(self.at + 1) {
+        match self.source.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.at += 2;
                 Ok(())
@@ -311,7 +356,7 @@ impl<'a> Reader<'a> {
                 0xD800..0xDC00 => {
                     let high_at = self.at;
                     self.at += 6;
-                    match (self.peek(), self.bytes.get(self.at + 1)) {
+                    match (self.peek(), self.source.bytes.get(self.at + 1)) {
                         (Some(b'\\'), Some(b'u')) => {}
                         (None, _) | (Some(b'\\'), None) => {
                             return self.fail(Problem::End("the second half of a surrogate pair"));
@@ -342,7 +387,7 @@ impl<'a> Reader<'a> {
     fn unicode_escape(&self) -> Result<u32> {
         let mut unit = 0;
         for offset in 2..6 {
-            match self.bytes.get(self.at + offset) {
+            match self.source.bytes.get(self.at + offset) {
                 Some(byte) => match char::from(*byte).to_digit(16) {
                     Some(digit) => unit = unit << 4 | digit,
                     None => return self.fail(Problem::Escape),
@@ -500,9 +545,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Steps from `at` over bytes that end no string, sixteen at a time, and notes whether all of them are ASCII.
+/// Steps from `at` over bytes that end no string, sixteen at a time.
 #[inline]
-fn plain_run(bytes: &[u8], mut at: usize, ascii: &mut bool) -> usize {
+fn plain_run(bytes: &[u8], mut at: usize) -> usize {
     const QUOTE: u8x16 = u8x16::new([b'"'; 16]);
     const BACKSLASH: u8x16 = u8x16::new([b'\\'; 16]);
     const CONTROL: u8x16 = u8x16::new([0x1F; 16]);
@@ -510,20 +555,14 @@ fn plain_run(bytes: &[u8], mut at: usize, ascii: &mut bool) -> usize {
         let chunk = u8x16::new(*chunk);
         let control = chunk.simd_eq(chunk.min(CONTROL));
         let special = (chunk.simd_eq(QUOTE) | chunk.simd_eq(BACKSLASH) | control).to_bitmask();
-        // The highest bit of each byte.
-        let high = chunk.to_bitmask();
         if special != 0 {
-            let run = special.trailing_zeros();
-            *ascii &= high & ((1 << run) - 1) == 0;
-            return at + run as usize;
+            return at + special.trailing_zeros() as usize;
         }
-        *ascii &= high == 0;
         at += 16;
     }
     while let Some(byte) = bytes.get(at)
         && !matches!(byte, b'"' | b'\\' | 0..0x20)
     {
-        *ascii &= byte.is_ascii();
         at += 1;
     }
     at
@@ -531,9 +570,9 @@ fn plain_run(bytes: &[u8], mut at: usize, ascii: &mut bool) -> usize {
 
 /// Decodes a checked string.
 #[cold]
-fn unescape(raw: &[u8]) -> String {
+fn unescape(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
+    let mut rest = raw.as_bytes();
     while let Some(run) = rest.iter().position(|byte| *byte == b'\\') {
         let (plain, escape) = rest.split_at(run);
         text.push_str(&String::from_utf8_lossy(plain));

@@ -105,19 +105,7 @@ fn line_start(text: &[u8]) -> usize {
 /// The offset of the first line break from `start` on, else the end.
 pub(super) fn line_end(text: &[u8], start: usize) -> usize {
     let rest = text.get(start..).unwrap_or_default();
-    let mut passed = 0;
-    // Whole chunks without a break are passed by in vector instructions.
-    for chunk in rest.chunks(64) {
-        if chunk
-            .iter()
-            .fold(false, |found, byte| found | (*byte == b'\n'))
-        {
-            let within = chunk.iter().position(|byte| *byte == b'\n').unwrap_or(0);
-            return start + passed + within;
-        }
-        passed += chunk.len();
-    }
-    text.len()
+    memchr::memchr(b'\n', rest).map_or(text.len(), |within| start + within)
 }
 
 fn first_visible(text: &[u8], from: usize) -> usize {

@@ -42,7 +42,7 @@ pub(super) fn id(value: Value<'_>) -> Option<Id<'_>> {
     };
     if let Some(plain) = text.plain()
         && plain.len() == 36
-        && let Ok(guid) = Uuid::try_parse_ascii(plain)
+        && let Ok(guid) = Uuid::try_parse(plain)
     {
         return Some(Id::Guid(guid));
     }

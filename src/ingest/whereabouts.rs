@@ -59,7 +59,7 @@ impl Whereabouts {
         let breaks = count_lines(between);
         if breaks > 0 {
             self.lines += breaks;
-            let last = between.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+            let last = memchr::memrchr(b'\n', between).unwrap_or(0);
             self.line_start = self.bytes + (self.counted + last + 1) as u64;
         }
         self.counted = self.counted.max(at);
@@ -95,15 +95,5 @@ impl Whereabouts {
 
 /// Counts line breaks, as [`Offset::lines`] does.
 pub fn count_lines(bytes: &[u8]) -> u64 {
-    // Short sums in bytes are what the compiler turns into vector instructions.
-    // INVARIANT: 255 bytes hold at most 255 line breaks, so that no sum wraps.
-    let of_chunk = |chunk: &[u8]| {
-        chunk
-            .iter()
-            .fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(*byte == b'\n')))
-    };
-    bytes
-        .chunks(255)
-        .map(|chunk| u64::from(of_chunk(chunk)))
-        .sum()
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }

@@ -10,13 +10,48 @@ use uuid::Uuid;
 use super::entry::{Entry, lower_name};
 use crate::sign_in::{Id, SignIn};
 
+/// Entries that have one selector in common, best first.
+#[derive(Debug)]
+struct Candidates {
+    best: usize,
+    /// The best one has no other selector: nothing is left to be compared.
+    sure: bool,
+    others: Vec<usize>,
+}
+
+impl Candidates {
+    fn add<K: Eq + std::hash::Hash>(map: &mut FxHashMap<K, Self>, key: K, index: usize, sure: bool) {
+        map.entry(key)
+            .and_modify(|candidates| candidates.others.push(index))
+            .or_insert(Self {
+                best: index,
+                sure,
+                others: Vec::new(),
+            });
+    }
+
+    #[inline]
+    fn choose(&self, entries: &[Entry], sign_in: &SignIn<'_>) -> Option<usize> {
+        if self.sure {
+            return Some(self.best);
+        }
+        let matches = |index: &usize| {
+            entries
+                .get(*index)
+                .is_some_and(|entry| entry.selectors.match_all(sign_in))
+        };
+        let mut all = std::iter::once(self.best).chain(self.others.iter().copied());
+        all.find(matches)
+    }
+}
+
 /// Finds the entry of a sign-in.
 #[derive(Debug)]
 pub(super) struct Chooser {
     /// Entries that have this selector and none more specific, best first.
-    by_service_principal: FxHashMap<Uuid, Vec<usize>>,
-    by_app: FxHashMap<Uuid, Vec<usize>>,
-    by_name: FxHashMap<Box<str>, Vec<usize>>,
+    by_service_principal: FxHashMap<Uuid, Candidates>,
+    by_app: FxHashMap<Uuid, Candidates>,
+    by_name: FxHashMap<Box<str>, Candidates>,
     /// Entries by a part of the name alone, best first; the automaton's patterns in that order.
     by_part: Vec<usize>,
     parts: Option<AhoCorasick>,
@@ -48,16 +83,13 @@ impl Chooser {
                 continue;
             };
             let selectors = &entry.selectors;
+            let sure = selectors.count() == 1;
             if let Some(id) = selectors.service_principal_id {
-                chooser
-                    .by_service_principal
-                    .entry(id)
-                    .or_default()
-                    .push(index);
+                Candidates::add(&mut chooser.by_service_principal, id, index, sure);
             } else if let Some(id) = selectors.app_id {
-                chooser.by_app.entry(id).or_default().push(index);
+                Candidates::add(&mut chooser.by_app, id, index, sure);
             } else if let Some(name) = &selectors.name {
-                chooser.by_name.entry(name.clone()).or_default().push(index);
+                Candidates::add(&mut chooser.by_name, name.clone(), index, sure);
             } else if let Some(part) = &selectors.contains {
                 chooser.by_part.push(index);
                 parts.push(part);
@@ -72,15 +104,10 @@ impl Chooser {
 
     /// The entry of a sign-in. Allocates only where its display name is not ASCII or very long.
     pub(super) fn choose(&self, entries: &[Entry], sign_in: &SignIn<'_>) -> Option<usize> {
-        let first = |candidates: Option<&Vec<usize>>| {
-            candidates?.iter().copied().find(|index| {
-                entries
-                    .get(*index)
-                    .is_some_and(|entry| entry.selectors.match_all(sign_in))
-            })
-        };
+        let first = |candidates: Option<&Candidates>| candidates?.choose(entries, sign_in);
         let guid = |id: &Option<Id<'_>>| id.as_ref().and_then(Id::guid);
-        if let Some(id) = guid(&sign_in.service_principal_id)
+        if !self.by_service_principal.is_empty()
+            && let Some(id) = guid(&sign_in.service_principal_id)
             && let Some(found) = first(self.by_service_principal.get(&id))
         {
             return Some(found);

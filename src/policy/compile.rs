@@ -250,6 +250,7 @@ impl Compiler<'_, '_> {
     fn app(&mut self, app: AppDocument, sinks: &BTreeMap<String, SinkDocument>) -> (App, Entry) {
         let line = self.line(app.spot);
         let mut entry = Entry {
+            asked: 0,
             selectors: selectors(&app),
             line,
             allow_ips: self.ranges(app.allow_ips.as_ref()),
@@ -274,6 +275,7 @@ impl Compiler<'_, '_> {
             line: self.line(list.spot),
             rule: list.value,
         });
+        entry.note_asked();
         let usual_addresses = self.usual_addresses(app.allow_ips.as_ref());
         let notify = self.notify(app.notify, sinks);
         let file = self.files.get(line.file).cloned();

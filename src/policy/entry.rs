@@ -66,7 +66,7 @@ pub(super) type PlaceRule = Rule<PlaceSet>;
 
 impl AddressRule {
     pub(super) fn contains(&self, address: IpAddr) -> bool {
-        self.parts().any(|set| set.contains(address))
+        self.own().contains(address) || self.shared().iter().any(|set| set.contains(address))
     }
 
     /// How the policy writes the two ends of the range around an address.
@@ -95,6 +95,10 @@ impl AddressRule {
 }
 
 impl PlaceRule {
+    pub(super) fn contains(&self, sign_in: &SignIn<'_>) -> bool {
+        self.own().contains(sign_in) || self.shared().iter().any(|set| set.contains(sign_in))
+    }
+
     pub(super) fn find(&self, sign_in: &SignIn<'_>) -> Option<&str> {
         self.parts().find_map(|set| set.find(sign_in))
     }
@@ -179,6 +183,13 @@ fn contains_part(name: &str, lower: &str) -> bool {
 }
 
 impl Selectors {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        let ids = [self.service_principal_id, self.app_id];
+        let names = [&self.name, &self.contains];
+        ids.iter().flatten().count() + names.into_iter().flatten().count()
+    }
+
     /// Whether every selector matches.
     pub(super) fn match_all(&self, sign_in: &SignIn<'_>) -> bool {
         let guid = |wanted: Option<Uuid>, logged: Option<&crate::sign_in::Id<'_>>| {
@@ -221,6 +232,8 @@ impl Selectors {
 /// One `[[app]]`, ready to judge.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Dimensions in which it asks something, one bit each.
+    pub(super) asked: u8,
     pub(super) selectors: Selectors,
     pub(super) line: Line,
     pub(super) allow_ips: Option<At<AddressRule>>,

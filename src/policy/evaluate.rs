@@ -23,6 +23,7 @@ const MICROSOFT_TENANTS: [Uuid; 2] = [
 
 /// What a policy can ask of a sign-in, in the order of reporting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Dimension {
     Ip,
     Place,
@@ -76,6 +77,24 @@ impl Held {
 }
 
 impl Entry {
+    /// Notes in which dimensions the entry asks something; to be done when it is complete.
+    pub(super) fn note_asked(&mut self) {
+        let credential_ips = |credential: &Credential| credential.ips.is_some();
+        self.asked = Dimension::ALL.into_iter().fold(0, |asked, dimension| {
+            let asks = match dimension {
+                Dimension::Ip => self.allow_ips.is_some() || self.deny_ips.is_some(),
+                Dimension::Place => self.allow_places.is_some() || self.deny_places.is_some(),
+                // The policy asks for it, no entry does.
+                Dimension::Tenant => false,
+                Dimension::Resource => self.allow_resources.is_some(),
+                Dimension::Credential => !self.credentials.is_empty(),
+                Dimension::CredentialIp => self.credentials.iter().any(credential_ips),
+                Dimension::CredentialType => self.allow_types.is_some(),
+            };
+            asked | u8::from(asks) << dimension as u8
+        });
+    }
+
     /// The exceptions that are in force when the sign-in happens.
     pub(super) fn live_exceptions(&self, sign_in: &SignIn<'_>) -> impl Iterator<Item = &Exception> {
         let time = sign_in.time;
@@ -102,6 +121,15 @@ fn tells_credential(sign_in: &SignIn<'_>) -> bool {
 }
 
 impl Policy {
+    /// Whether an entry asks anything in a dimension; most entries do in one or two.
+    #[inline]
+    fn asks(&self, entry: &Entry, dimension: Dimension) -> bool {
+        match dimension {
+            Dimension::Tenant => self.tenants.is_some(),
+            _ => entry.asked & 1 << dimension as u8 != 0,
+        }
+    }
+
     /// How a sign-in of an entry's app stands in one dimension.
     pub(super) fn check(&self, entry: &Entry, dimension: Dimension, sign_in: &SignIn<'_>) -> Held {
         match dimension {
@@ -163,17 +191,17 @@ impl Policy {
             };
         }
         let denied = entry.deny_places.as_ref();
-        if denied.is_some_and(|deny| deny.rule.find(sign_in).is_some()) {
+        if denied.is_some_and(|deny| deny.rule.contains(sign_in)) {
             return Held::Failed(ReasonCode::PlaceDenied);
         }
         let Some(allow) = &entry.allow_places else {
             return Held::Passed;
         };
-        let allowed = allow.rule.find(sign_in).is_some()
+        let allowed = allow.rule.contains(sign_in)
             || entry
                 .live_exceptions(sign_in)
                 .filter_map(|exception| exception.places.as_ref())
-                .any(|places| places.find(sign_in).is_some());
+                .any(|places| places.contains(sign_in));
         Held::passed(allowed, ReasonCode::PlaceNotAllowed)
     }
 
@@ -250,24 +278,27 @@ impl Policy {
         };
         let mut reasons = ReasonSet::EMPTY;
         for dimension in Dimension::ALL {
-            if let Held::Failed(code) = self.check(entry, dimension, sign_in) {
+            if self.asks(entry, dimension)
+                && let Held::Failed(code) = self.check(entry, dimension, sign_in)
+            {
                 reasons.insert(code);
             }
         }
-        let app = self.apps.get(index);
-        let severity = app
-            .and_then(|app| app.severity)
-            .unwrap_or(self.defaults.severity);
         let mut judgement = Judgement {
-            app,
+            app: self.apps.get(index),
             verdict: Verdict::Allowed,
             reasons,
             action: Action::Ignore,
-            severity,
+            severity: self.defaults.severity,
         };
         if reasons.is_empty() {
             return judgement;
         }
+        let severity = judgement
+            .app
+            .and_then(|app| app.severity)
+            .unwrap_or(self.defaults.severity);
+        judgement.severity = severity;
         judgement.verdict = Verdict::Violation;
         let action = match sign_in.outcome {
             Outcome::Success => Action::Alert,

@@ -68,6 +68,16 @@ pub(super) struct Rule<S> {
 }
 
 impl<S> Rule<S> {
+    /// The values that the list does not share with others.
+    pub(super) fn own(&self) -> &S {
+        &self.own
+    }
+
+    /// The large sets that it shares.
+    pub(super) fn shared(&self) -> &[Arc<S>] {
+        &self.shared
+    }
+
     /// The sets that make up the list.
     pub(super) fn parts(&self) -> impl Iterator<Item = &S> {
         std::iter::once(&self.own).chain(self.shared.iter().map(|set| &**set))

@@ -6,7 +6,12 @@ use chrono::{DateTime, Datelike as _, NaiveDate, SecondsFormat, TimeDelta, Utc};
 
 /// A point in time in UTC. Written as RFC 3339 with seven fraction digits, the log's own resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timestamp(DateTime<Utc>);
+pub struct Timestamp {
+    /// Since 1970, rounded down.
+    seconds: i64,
+    /// Beyond a second's worth within a leap second, as chrono has it.
+    nanos: u32,
+}
 
 /// A text that is no point in time in any form that sign-in logs use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +23,13 @@ pub struct ParseTimestampError {
 impl Timestamp {
     /// The time as `chrono` has it.
     pub fn utc(self) -> DateTime<Utc> {
-        self.0
+        // INVARIANT: every constructor is given a time of chrono's, or one of the years 0 to 9999.
+        DateTime::from_timestamp(self.seconds, self.nanos).unwrap_or_default()
     }
 
     /// Whole seconds since 1970-01-01 UTC, rounded down.
     pub fn unix_seconds(self) -> i64 {
-        self.0.timestamp()
+        self.seconds
     }
 
     /// Reads any form that sign-in logs use; without an offset it is UTC.
@@ -40,14 +46,98 @@ impl Timestamp {
     /// # Errors
     /// Any other text.
     pub fn parse(text: &str) -> Result<Self, ParseTimestampError> {
+        if let Some(time) = log_form(text.as_bytes()) {
+            return Ok(time);
+        }
         let trimmed = text.trim();
         iso(Scanner(trimmed.as_bytes()))
             .or_else(|| month_first(Scanner(trimmed.as_bytes())))
-            .map(Self)
+            .map(Self::from)
             .ok_or_else(|| ParseTimestampError {
                 text: text.chars().take(64).collect(),
             })
     }
+}
+
+/// The form of nearly every time in a log, `2007-01-09T09:41:00[.123456789]Z`, at a tenth of the cost of the
+/// others; `None` says nothing.
+#[inline]
+fn log_form(text: &[u8]) -> Option<Timestamp> {
+    let (
+        [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', rest @ ..],
+        b'Z',
+    ) = text.split_last().map(|(last, rest)| (rest, *last))?
+    else {
+        return None;
+    };
+    let [h1, h2, b':', i1, i2, b':', s1, s2, fraction @ ..] = rest else {
+        return None;
+    };
+    // Bytes that are no digit make more than 9 of the difference, and more than 9 of their sum.
+    let mut bad = 0;
+    let mut two = |tens: u8, ones: u8| {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        bad |= u8::from(tens > 9) | u8::from(ones > 9);
+        u32::from(tens) * 10 + u32::from(ones)
+    };
+    let year = two(*y1, *y2) * 100 + two(*y3, *y4);
+    let (month, day) = (two(*m1, *m2), two(*d1, *d2));
+    let (hour, minute, second) = (two(*h1, *h2), two(*i1, *i2), two(*s1, *s2));
+    let mut nanos = 0;
+    match fraction {
+        [] => {}
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            for digit in digits {
+                let digit = digit.wrapping_sub(b'0');
+                bad |= u8::from(digit > 9);
+                nanos = nanos * 10 + u32::from(digit.min(9));
+            }
+            nanos *= POWERS_OF_TEN.get(9 - digits.len())?;
+        }
+        _ => return None,
+    }
+    let in_range = (1..=12).contains(&month) && day >= 1 && hour < 24 && minute < 60 && second < 60;
+    if bad != 0 || !in_range || day > days_of_month(year, month) {
+        return None;
+    }
+    let seconds = i64::from(hour * 3600 + minute * 60 + second);
+    Some(Timestamp {
+        seconds: days_since_1970(year, month, day) * 86_400 + seconds,
+        nanos,
+    })
+}
+
+const POWERS_OF_TEN: [u32; 9] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
+
+fn days_of_month(year: u32, month: u32) -> u32 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days of the proleptic Gregorian calendar, counted in years that begin in March, so that the leap day is the
+/// last of its year.
+fn days_since_1970(year: u32, month: u32, day: u32) -> i64 {
+    // A full cycle of 400 years more, lest January of the year 0 lies before the beginning.
+    let year = year + 400 - u32::from(month <= 2);
+    let month = (month + 9) % 12;
+    let before_year = year * 365 + year / 4 - year / 100 + year / 400;
+    let before_month = (153 * month + 2) / 5;
+    i64::from(before_year + before_month + day - 1) - 719_468 - 146_097
 }
 
 /// `2007-01-09T09:41:00[.123456789][Z|+01:00]`, with a blank for the `T`.
@@ -192,14 +282,17 @@ impl Scanner<'_> {
 
 impl From<DateTime<Utc>> for Timestamp {
     fn from(time: DateTime<Utc>) -> Self {
-        Self(time)
+        Self {
+            seconds: time.timestamp(),
+            nanos: time.timestamp_subsec_nanos(),
+        }
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // chrono knows 3, 6 and 9 digits; the log has 7. Nine digits and a `Z` end in two digits to drop.
-        let text = self.0.to_rfc3339_opts(SecondsFormat::Nanos, true);
+        let text = self.utc().to_rfc3339_opts(SecondsFormat::Nanos, true);
         f.write_str(text.get(..text.len().saturating_sub(3)).unwrap_or(&text))?;
         f.write_str("Z")
     }
@@ -304,8 +397,20 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn reads_back_what_it_writes(seconds in 0_i64..4_000_000_000, ticks in 0_u32..10_000_000) {
-            let time = Timestamp(DateTime::from_timestamp(seconds, ticks * 100).unwrap());
+            let time = Timestamp::from(DateTime::from_timestamp(seconds, ticks * 100).unwrap());
             proptest::prop_assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+        }
+
+        #[test]
+        fn the_quick_way_reads_as_the_thorough_one(text in "[0-9]{3}[0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](\\.[0-9]{0,10})?Z") {
+            let quick = log_form(text.as_bytes());
+            let thorough = iso(Scanner(text.as_bytes())).map(Timestamp::from);
+            if quick.is_some() {
+                proptest::prop_assert_eq!(quick, thorough);
+            } else {
+                // A leap second is left to the thorough way.
+                proptest::prop_assert!(thorough.is_none() || text.contains(":60"));
+            }
         }
 
         #[test]

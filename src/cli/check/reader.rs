@@ -1,21 +1,20 @@
 //! Files → judged blocks, on several threads, in the order of the input.
 //!
 //! NDJSON is cut into blocks of whole lines, which are judged wherever there is a free thread;
-//! documents and CSV are read from front to back by the reading thread itself.
+//! documents and CSV are read from front to back, by one thread at a time.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
 
 use crate::assess::{Block, Counts, Ledger, Period, Rejected};
-use crate::cli::input::{Input, Window};
+use crate::cli::input::{Buffer, Input, Window};
 use crate::finding::Finding;
-use crate::ingest::{self, Context, Csv, Document, Habit, MAX_RECORD, Offset, Shape};
+use crate::ingest::{self, Context, Csv, Document, Habit, Item, MAX_RECORD, Offset, Shape};
 use crate::policy::Policy;
 
 /// How much is read at a time: large enough that threads seldom meet, small enough to stay in cache
@@ -40,18 +39,6 @@ pub(super) struct Read {
 /// Takes the findings and rejects of a stretch of a file, in input order; says whether to go on.
 pub(super) type Take<'t, 'p> = dyn FnMut(usize, Vec<Finding<'p>>, Vec<Rejected>) -> bool + 't;
 
-/// Reads on in a window, its last one or not, into a block; says how many bytes were used, and how
-/// many records they were.
-type Resume<'r, 'p> = dyn FnMut(&[u8], bool, &mut Block<'p>) -> (usize, u64) + 'r;
-
-/// Lines of one file that are to be judged.
-struct Lines {
-    number: u64,
-    file: usize,
-    bytes: Vec<u8>,
-    before: Offset,
-}
-
 /// A judged stretch of a file.
 struct Judged<'p> {
     number: u64,
@@ -68,104 +55,90 @@ pub(super) fn read<'p>(
     take: &mut Take<'_, 'p>,
 ) -> Read {
     let mut collector = Collector::new(take);
+    let mut feed = Feed::new(task, inputs, bar);
     if task.jobs == 1 {
-        let mut habit = Habit::default();
-        let mut feed = Feed {
-            task,
-            bar,
-            number: 0,
-            send: &mut |work| collector.add(work.judge(task, &mut habit)),
-            failures: Vec::new(),
-        };
-        feed.read_all(inputs);
-        let failures = feed.failures;
-        return Read {
-            counts: collector.ledger.counts().clone(),
-            failures,
-        };
+        let mut judge = Judge::default();
+        while let Some(work) = feed.next(&mut judge.room) {
+            if !collector.add(judge.judge(work, task)) {
+                break;
+            }
+        }
+        return collector.finish(feed);
     }
-    let stopped = AtomicBool::new(false);
-    let (work_in, work_out) = mpsc::sync_channel::<Work<'p>>(task.jobs * 2);
+    let feed = Mutex::new(feed);
     let (done_in, done_out) = mpsc::sync_channel::<Judged<'p>>(task.jobs * 4);
-    let work_out = Mutex::new(work_out);
-    let failures = thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..task.jobs {
-            let done_in = done_in.clone();
-            let work_out = &work_out;
+            let (done_in, feed) = (done_in.clone(), &feed);
             scope.spawn(move || {
-                let mut habit = Habit::default();
+                let mut judge = Judge::default();
                 loop {
-                    let work = work_out
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .recv();
-                    let Ok(work) = work else { break };
-                    if done_in.send(work.judge(task, &mut habit)).is_err() {
+                    // Whoever is free reads on.
+                    let work = lock(feed).next(&mut judge.room);
+                    let Some(work) = work else { break };
+                    if done_in.send(judge.judge(work, task)).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(done_in);
-        let stopped = &stopped;
-        let reading = scope.spawn(move || {
-            let mut feed = Feed {
-                task,
-                bar,
-                number: 0,
-                send: &mut |work| hand_over(&work_in, work, stopped),
-                failures: Vec::new(),
-            };
-            feed.read_all(inputs);
-            feed.failures
-        });
         for judged in done_out {
             if !collector.add(judged) {
                 // The channel is drained to its end, so that nobody waits for room in it.
-                stopped.store(true, Ordering::Relaxed);
+                lock(&feed).stop();
             }
         }
-        reading.join().unwrap_or_default()
     });
-    Read {
-        counts: collector.ledger.counts().clone(),
-        failures,
-    }
+    collector.finish(feed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn hand_over<'p>(work_in: &SyncSender<Work<'p>>, work: Work<'p>, stopped: &AtomicBool) -> bool {
-    !stopped.load(Ordering::Relaxed) && work_in.send(work).is_ok()
+fn lock<'m, 'f, 'p>(feed: &'m Mutex<Feed<'f, 'p>>) -> MutexGuard<'m, Feed<'f, 'p>> {
+    feed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Something for a judging thread.
 enum Work<'p> {
-    Lines(Lines),
-    /// Judged by the reading thread already; it only keeps its place in the order.
+    /// The lines in its room.
+    Lines {
+        number: u64,
+        file: usize,
+        before: Offset,
+    },
+    /// Judged while reading; it only keeps its place in the order.
     Done(Judged<'p>),
 }
 
-impl<'p> Work<'p> {
-    fn judge(self, task: &Task<'p>, habit: &mut Habit) -> Judged<'p> {
-        match self {
-            Self::Done(judged) => judged,
-            Self::Lines(lines) => {
-                let mut block = Block::new(task.policy, task.period, false);
-                let after = ingest::read_lines(
-                    &lines.bytes,
-                    lines.before,
-                    &task.context,
-                    habit,
-                    &mut |position, item| {
-                        block.take(position, item);
-                    },
-                );
-                Judged {
-                    number: lines.number,
-                    file: lines.file,
-                    block,
-                    records: after.records,
-                }
-            }
+/// A judging thread: its room for lines, and what it has learnt of them.
+#[derive(Default)]
+struct Judge {
+    room: Buffer,
+    habit: Habit,
+}
+
+impl Judge {
+    fn judge<'p>(&mut self, work: Work<'p>, task: &Task<'p>) -> Judged<'p> {
+        let (number, file, before) = match work {
+            Work::Done(judged) => return judged,
+            Work::Lines {
+                number,
+                file,
+                before,
+            } => (number, file, before),
+        };
+        let mut block = Block::new(task.policy, task.period, false);
+        let after = ingest::read_lines(
+            self.room.bytes(),
+            before,
+            &task.context,
+            &mut self.habit,
+            &mut |position, item| block.take(position, item),
+        );
+        Judged {
+            number,
+            file,
+            block,
+            records: after.records,
         }
     }
 }
@@ -174,175 +147,221 @@ impl<'p> Work<'p> {
 struct Feed<'f, 'p> {
     task: &'f Task<'p>,
     bar: &'f ProgressBar,
+    inputs: std::iter::Enumerate<std::slice::Iter<'f, Input>>,
+    open: Option<Open<'f>>,
     number: u64,
-    /// Takes work, and says whether more is wanted.
-    send: &'f mut dyn FnMut(Work<'p>) -> bool,
     failures: Vec<(usize, io::Error)>,
 }
 
-impl<'p> Feed<'_, 'p> {
-    fn read_all(&mut self, inputs: &[Input]) {
-        for (file, input) in inputs.iter().enumerate() {
-            let bar = self.bar.clone();
-            let reader = match input.open(move |bytes| bar.inc(bytes)) {
-                Ok(reader) => reader,
-                Err(error) => {
-                    self.failures.push((file, error));
-                    continue;
-                }
-            };
-            let mut window = Window::new(reader);
-            window.fill(WINDOW);
-            let go_on = match ingest::sniff(window.bytes(), window.last) {
-                Shape::Lines => self.lines(file, &mut window),
-                Shape::Document => self.document(file, &mut window, Offset::default()),
-                Shape::Csv => self.csv(file, &mut window),
-            };
-            if let Some(error) = window.failure {
-                self.failures.push((file, error));
-            }
-            if !go_on {
-                return;
-            }
+/// An input that is being read.
+struct Open<'f> {
+    file: usize,
+    window: Window<'f>,
+    mode: Mode<'f>,
+    /// Its end has been read.
+    ended: bool,
+}
+
+/// How an input is read on.
+enum Mode<'f> {
+    /// In whole lines; so much has been read.
+    Lines(Offset),
+    /// By a reader that keeps its place.
+    Resumed(Resumed<'f>),
+}
+
+/// A reader that keeps its place, given more room whenever it makes no progress.
+struct Resumed<'f> {
+    reader: Resumable<'f>,
+    /// It ends with its line, and lines follow.
+    of_line: bool,
+    size: usize,
+}
+
+enum Resumable<'f> {
+    Document(Document<'f>),
+    Csv(Csv<'f>),
+}
+
+impl Resumable<'_> {
+    fn offset(&self) -> Offset {
+        match self {
+            Self::Document(document) => document.offset(),
+            Self::Csv(csv) => csv.offset(),
         }
     }
 
-    fn lines(&mut self, file: usize, window: &mut Window<'_>) -> bool {
-        let mut before = Offset::default();
+    fn read(&mut self, bytes: &[u8], last: bool, block: &mut Block<'_>) -> usize {
+        let mut take = |position, item: Item<'_>| block.take(position, item);
+        match self {
+            Self::Document(document) => document.read(bytes, last, &mut take),
+            Self::Csv(csv) => csv.read(bytes, last, &mut take),
+        }
+    }
+}
+
+impl<'f, 'p> Feed<'f, 'p> {
+    fn new(task: &'f Task<'p>, inputs: &'f [Input], bar: &'f ProgressBar) -> Self {
+        Self {
+            task,
+            bar,
+            inputs: inputs.iter().enumerate(),
+            open: None,
+            number: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Gives no more work.
+    fn stop(&mut self) {
+        self.inputs = [].iter().enumerate();
+        self.open = None;
+    }
+
+    /// The next piece of work; lines are put into `room`.
+    fn next(&mut self, room: &mut Buffer) -> Option<Work<'p>> {
         loop {
-            window.fill(WINDOW);
-            if window.bytes().is_empty() {
-                return true;
-            }
-            let whole = if window.last {
-                window.bytes().len()
-            } else {
-                window
-                    .bytes()
-                    .iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(0, |end| end + 1)
-            };
-            if whole == 0 {
-                match self.long_line(file, window, before) {
-                    Some(after) => before = after,
-                    None => return false,
-                }
+            let Some(open) = &mut self.open else {
+                self.open_next()?;
                 continue;
-            }
-            let bytes = window.take(whole);
-            let lines = ingest::count_lines(&bytes);
-            let work = Work::Lines(Lines {
-                number: self.next(),
-                file,
-                bytes,
-                before,
-            });
-            before.lines += lines;
-            before.bytes += whole as u64;
-            if !(self.send)(work) {
-                return false;
-            }
-        }
-    }
-
-    /// A line that the window cannot hold: its records are read one by one.
-    fn long_line(
-        &mut self,
-        file: usize,
-        window: &mut Window<'_>,
-        before: Offset,
-    ) -> Option<Offset> {
-        let task = self.task;
-        let mut line = Document::starting_at(&task.context, before);
-        let go_on = self.resumable(file, window, true, &mut |bytes, last, block| {
-            let records = line.offset().records;
-            let used = line.read(bytes, last, &mut |position, item| {
-                block.take(position, item)
-            });
-            (used, line.offset().records - records)
-        });
-        // The line break was not the document's; and the collector counts the records.
-        let Offset { lines, bytes, .. } = line.offset();
-        go_on.then_some(Offset {
-            records: 0,
-            lines: lines + 1,
-            bytes: bytes + 1,
-        })
-    }
-
-    fn document(&mut self, file: usize, window: &mut Window<'_>, before: Offset) -> bool {
-        let task = self.task;
-        let mut document = Document::starting_at(&task.context, before);
-        self.resumable(file, window, false, &mut |bytes, last, block| {
-            let records = document.offset().records;
-            let used = document.read(bytes, last, &mut |position, item| {
-                block.take(position, item)
-            });
-            (used, document.offset().records - records)
-        })
-    }
-
-    fn csv(&mut self, file: usize, window: &mut Window<'_>) -> bool {
-        let task = self.task;
-        let mut csv = Csv::new(&task.context);
-        self.resumable(file, window, false, &mut |bytes, last, block| {
-            let records = csv.offset().records;
-            let used = csv.read(bytes, last, &mut |position, item| {
-                block.take(position, item)
-            });
-            (used, csv.offset().records - records)
-        })
-    }
-
-    /// Feeds a reader that keeps its place, giving it more room whenever it makes no progress, up to
-    /// the end of the source or, `of_line`, up to the next line break, which is passed over.
-    fn resumable(
-        &mut self,
-        file: usize,
-        window: &mut Window<'_>,
-        of_line: bool,
-        read: &mut Resume<'_, 'p>,
-    ) -> bool {
-        let mut size = WINDOW;
-        let mut records_before = 0;
-        loop {
-            window.fill(size);
-            let bytes = window.bytes();
-            let line_end = bytes.iter().position(|byte| of_line && *byte == b'\n');
-            let last = window.last || line_end.is_some();
-            let bytes = bytes
-                .get(..line_end.unwrap_or(bytes.len()))
-                .unwrap_or_default();
-            let mut block = Block::new(self.task.policy, self.task.period, false);
-            let (used, records) = read(bytes, last, &mut block);
-            // The reader numbers from its own start, the collector from the end of the stretch before.
-            block.shift_back(records_before);
-            records_before += records;
-            window.consume(used + usize::from(line_end.is_some()));
-            size = if used == 0 {
-                (size * 2).min(2 * MAX_RECORD)
-            } else {
-                WINDOW
             };
-            let work = Work::Done(Judged {
-                number: self.next(),
-                file,
-                block,
-                records,
-            });
-            if !(self.send)(work) {
-                return false;
+            let work = match &mut open.mode {
+                _ if open.ended => None,
+                Mode::Lines(_) => open.lines(self.task, self.number, room),
+                Mode::Resumed(_) => open.resumed(self.task, self.number),
+            };
+            if work.is_some() {
+                self.number += 1;
+                return work;
             }
-            if last {
-                return true;
+            if let Some(done) = self.open.take_if(|open| open.ended)
+                && let Some(error) = done.window.failure
+            {
+                self.failures.push((done.file, error));
             }
         }
     }
 
-    fn next(&mut self) -> u64 {
-        self.number += 1;
-        self.number - 1
+    /// Opens the next input; `None` behind the last one.
+    fn open_next(&mut self) -> Option<()> {
+        let (file, input) = self.inputs.next()?;
+        let bar = self.bar.clone();
+        match input.open(move |bytes| bar.inc(bytes)) {
+            Ok(reader) => self.open = Some(Open::new(self.task, file, reader)),
+            Err(error) => self.failures.push((file, error)),
+        }
+        Some(())
+    }
+}
+
+impl<'f> Open<'f> {
+    fn new(task: &'f Task<'_>, file: usize, reader: Box<dyn io::Read + Send + 'f>) -> Self {
+        let mut window = Window::new(reader);
+        window.fill(WINDOW);
+        let context = &task.context;
+        let mode = match ingest::sniff(window.bytes(), window.last) {
+            Shape::Lines => Mode::Lines(Offset::default()),
+            Shape::Document => Mode::resumed(Resumable::Document(Document::new(context)), false),
+            Shape::Csv => Mode::resumed(Resumable::Csv(Csv::new(context)), false),
+        };
+        Self {
+            file,
+            window,
+            mode,
+            ended: false,
+        }
+    }
+
+    /// Puts the whole lines of the next window into `room`; `None` where there are none.
+    fn lines<'p>(
+        &mut self,
+        task: &'f Task<'p>,
+        number: u64,
+        room: &mut Buffer,
+    ) -> Option<Work<'p>> {
+        let Mode::Lines(before) = &mut self.mode else {
+            return None;
+        };
+        self.window.fill(WINDOW);
+        let bytes = self.window.bytes();
+        if bytes.is_empty() {
+            self.ended = true;
+            return None;
+        }
+        let whole = match self.window.last {
+            true => bytes.len(),
+            false => memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1),
+        };
+        if whole == 0 {
+            // A line that the window cannot hold: its records are read one by one.
+            let line = Document::starting_at(&task.context, *before);
+            self.mode = Mode::resumed(Resumable::Document(line), true);
+            return None;
+        }
+        self.window.give(whole, room);
+        let work = Work::Lines {
+            number,
+            file: self.file,
+            before: *before,
+        };
+        before.lines += ingest::count_lines(room.bytes());
+        before.bytes += whole as u64;
+        Some(work)
+    }
+
+    /// Reads the next window on the spot, up to its end or, if it is one line that is read, up to the line
+    /// break, which is passed over.
+    fn resumed<'p>(&mut self, task: &'f Task<'p>, number: u64) -> Option<Work<'p>> {
+        let Mode::Resumed(resumed) = &mut self.mode else {
+            return None;
+        };
+        self.window.fill(resumed.size);
+        let bytes = self.window.bytes();
+        let line_end = match resumed.of_line {
+            true => memchr::memchr(b'\n', bytes),
+            false => None,
+        };
+        let last = self.window.last || line_end.is_some();
+        let bytes = bytes
+            .get(..line_end.unwrap_or(bytes.len()))
+            .unwrap_or_default();
+        let before = resumed.reader.offset().records;
+        let mut block = Block::new(task.policy, task.period, false);
+        let used = resumed.reader.read(bytes, last, &mut block);
+        let after = resumed.reader.offset();
+        // The reader numbers from its own start, the collector from the end of the stretch before.
+        block.shift_back(before);
+        self.window.consume(used + usize::from(line_end.is_some()));
+        resumed.size = match used {
+            0 => (resumed.size * 2).min(2 * MAX_RECORD),
+            _ => WINDOW,
+        };
+        if line_end.is_some() {
+            // The line break was not the document's; and the collector counts the records.
+            self.mode = Mode::Lines(Offset {
+                records: 0,
+                lines: after.lines + 1,
+                bytes: after.bytes + 1,
+            });
+        } else {
+            self.ended = last;
+        }
+        Some(Work::Done(Judged {
+            number,
+            file: self.file,
+            block,
+            records: after.records - before,
+        }))
+    }
+}
+
+impl<'f> Mode<'f> {
+    fn resumed(reader: Resumable<'f>, of_line: bool) -> Self {
+        Self::Resumed(Resumed {
+            reader,
+            of_line,
+            size: WINDOW,
+        })
     }
 }
 
@@ -367,6 +386,13 @@ impl<'t, 'k, 'p> Collector<'t, 'k, 'p> {
             records: 0,
             go_on: true,
             take,
+        }
+    }
+
+    fn finish(self, feed: Feed<'_, '_>) -> Read {
+        Read {
+            counts: self.ledger.counts().clone(),
+            failures: feed.failures,
         }
     }
 

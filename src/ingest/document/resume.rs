@@ -174,7 +174,7 @@ impl Document<'_> {
             if spent > FREE_RETRIES + 8 * (candidate - start) {
                 continue;
             }
-            let mut reader = Reader::new(window.bytes, candidate);
+            let mut reader = Reader::over(window.source, candidate);
             let mut record = Record::default();
             match record.read(&mut reader, &mut Habit::default()) {
                 Ok(Object::Envelope(Field::Records)) => return Stop::Candidate(candidate),

@@ -73,6 +73,7 @@ match = {{ name = \"x\" }}
 
 fn entry(selectors: Selectors) -> Entry {
     Entry {
+        asked: 0,
         selectors,
         line: Line { file: 0, line: 1 },
         allow_ips: None,
