@@ -92,17 +92,19 @@ impl Table {
 fn place(slots: &mut [u128], key: u128) -> bool {
     // The low half of the key as a fraction of the slots: their number need not be a power of two.
     let start = (u128::from(key as u64) * slots.len() as u128) >> 64;
-    let (before, from) = slots.split_at_mut(start as usize);
-    for slot in from.iter_mut().chain(before) {
-        if *slot == key {
-            return false;
-        }
-        if *slot == 0 {
-            *slot = key;
-            return true;
+    let mut at = start as usize;
+    loop {
+        match slots.get_mut(at) {
+            Some(slot) if *slot == 0 => {
+                *slot = key;
+                return true;
+            }
+            Some(slot) if *slot == key => return false,
+            Some(_) => at += 1,
+            // INVARIANT: there is a first slot, and an empty one: the walk ends.
+            None => at = 0,
         }
     }
-    false
 }
 
 #[cfg(test)]

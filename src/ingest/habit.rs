@@ -17,32 +17,32 @@ const MAX_MEMBERS: usize = 192;
 const MAX_TEXT: usize = 64 << 10;
 /// Kinds of objects that are remembered.
 const MAX_ORDERS: usize = 32;
-/// Values of one member that are remembered, and the bytes of each.
-const MAX_VALUES: usize = 4;
-const MAX_VALUE: usize = 16 << 10;
+/// Arrays of one member that are remembered, and the bytes of each.
+const MAX_ARRAYS: usize = 4;
+const MAX_ARRAY: usize = 16 << 10;
 
 /// What has been learnt about the objects of a source. To be kept from one block or event to the next.
 #[derive(Debug, Clone, Default)]
 pub struct Habit {
-    /// The order of records, then those of objects within.
-    orders: Vec<Order>,
+    /// The order of records, then those of objects within; one that is in use is not there.
+    orders: Vec<Option<Box<Order>>>,
 }
 
 /// Names an order of a [`Habit`].
-pub(super) type OrderId = usize;
-
-/// Objects that nothing is learnt about.
-pub(super) const NO_ORDER: OrderId = usize::MAX;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OrderId(usize);
 
 /// The members of one kind of object.
 #[derive(Debug, Clone)]
-struct Order {
+pub(super) struct Order {
     /// An object as it stood.
     text: Vec<u8>,
     members: Vec<Member>,
-    /// The members are in use; otherwise they are learnt anew.
-    known: bool,
-    /// Judged members whose value does not vary, in order.
+    /// The members are in use; otherwise they are to be learnt.
+    pub(super) known: bool,
+    /// From one value that varies to the next.
+    steps: Vec<Step>,
+    /// Judged values that do not vary.
     fixed: Vec<Fixed>,
     /// Objects in other orders, less those in this one.
     misses: u32,
@@ -59,14 +59,34 @@ struct Member {
     field: Option<Field>,
     /// The value does not vary.
     fixed: bool,
-    /// The next member that is not fixed, this one included; beyond the last where there is none.
-    next: usize,
-    /// How many of the order's `fixed` stand before it.
-    fixed_before: usize,
+    /// The value is a string each time.
+    text: bool,
+    /// The step that begins before it or passes over it.
+    step: usize,
     /// The order of the objects it holds.
     inner: Option<OrderId>,
     /// Arrays it held of late.
-    values: Vec<Box<[u8]>>,
+    arrays: Vec<Box<[u8]>>,
+}
+
+/// Bytes that are the same in each object, and what follows them.
+#[derive(Debug, Clone)]
+struct Step {
+    bytes: Range<usize>,
+    /// Of the order's `fixed` those that are in the bytes.
+    fixed: Range<usize>,
+    slot: Slot,
+}
+
+/// What varies behind a step's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The rest of a string, behind its opening quote.
+    Text(Option<Field>),
+    /// A value, of this member.
+    Value(Option<Field>, usize),
+    /// Nothing: the object has ended.
+    End,
 }
 
 /// A judged value that does not vary.
@@ -87,15 +107,12 @@ enum Kind {
     Object,
 }
 
-/// What the bytes at the cursor, all as expected, lead to.
+/// Where reading is in an order: before a step, or within the bytes of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leap {
-    /// The value of this member.
-    Value(usize),
-    /// The end of the object.
-    End,
-    /// Not as expected.
-    Missed,
+pub(super) struct Place {
+    step: usize,
+    /// The first byte of the step that is still to come.
+    from: usize,
 }
 
 impl Default for Order {
@@ -104,6 +121,7 @@ impl Default for Order {
             text: Vec::new(),
             members: Vec::new(),
             known: false,
+            steps: Vec::new(),
             fixed: Vec::new(),
             misses: 0,
             patience: 4,
@@ -115,178 +133,211 @@ impl Habit {
     /// The order of the records.
     pub(super) fn records(&mut self) -> OrderId {
         if self.orders.is_empty() {
-            self.orders.push(Order::default());
+            self.orders.push(Some(Box::default()));
         }
-        0
+        OrderId(0)
     }
 
-    fn get(&self, order: OrderId) -> Option<&Order> {
-        self.orders.get(order)
-    }
-
-    /// Whether the members of an order are known.
+    /// Takes an order to read an object by.
     #[inline]
-    pub(super) fn is_known(&self, order: OrderId) -> bool {
-        self.get(order).is_some_and(|order| order.known)
+    pub(super) fn take(&mut self, id: OrderId) -> Option<Box<Order>> {
+        self.orders.get_mut(id.0)?.take()
     }
 
-    /// Leaps over everything that is as in the object before, from behind the value of a member to the next
-    /// value that varies, and shows the judged values in between.
+    /// Puts back what was taken.
     #[inline]
-    pub(super) fn leap<'a>(
-        &self,
-        order: OrderId,
-        from: usize,
-        reader: &mut Reader<'a>,
-        mut show: impl FnMut(Field, Value<'a>),
-    ) -> Leap {
-        let Some(order) = self.get(order) else {
-            return Leap::Missed;
-        };
-        let Some((start, next, fixed_before)) = order.at(from) else {
-            return Leap::Missed;
-        };
-        let (end, fixed_until, leap) = match order.members.get(next) {
-            Some(member) => (member.value.start, member.fixed_before, Leap::Value(next)),
-            None => (order.text.len(), order.fixed.len(), Leap::End),
-        };
-        let expected = order.text.get(start..end).unwrap_or_default();
-        let base = reader.at();
-        if !reader.take(expected) {
-            return Leap::Missed;
+    pub(super) fn put(&mut self, id: OrderId, order: Box<Order>) {
+        if let Some(place) = self.orders.get_mut(id.0) {
+            *place = Some(order);
         }
-        for fixed in order.fixed.get(fixed_before..fixed_until).unwrap_or_default() {
-            let span = base + (fixed.span.start - start)..base + (fixed.span.end - start);
-            show(fixed.field, fixed.kind.value(reader, span));
-        }
-        leap
-    }
-
-    /// Where a leap missed: a value that was taken for fixed and is not is no longer, and the leap is worth
-    /// another try.
-    #[cold]
-    pub(super) fn reconsider(&mut self, order: OrderId, from: usize, reader: &Reader<'_>) -> bool {
-        let Some(order) = self.orders.get_mut(order) else {
-            return false;
-        };
-        let Some((start, next, _)) = order.at(from) else {
-            return false;
-        };
-        let expected = order.text.get(start..).unwrap_or_default();
-        let rest = reader.rest();
-        let equal = expected.iter().zip(rest).take_while(|(a, b)| a == b);
-        let missed = start + equal.count();
-        // A number may go on where the known one ends, as 10 does where 1 was.
-        let goes_on = rest.get(missed - start).is_some_and(u8::is_ascii_alphanumeric);
-        let fixed = order.members.get_mut(from..next).unwrap_or_default();
-        let varies = fixed.iter_mut().find(|member| {
-            member.value.contains(&missed) || (goes_on && member.value.end == missed)
-        });
-        let Some(member) = varies else {
-            return false;
-        };
-        member.fixed = false;
-        order.index();
-        true
-    }
-
-    /// The member behind the one of this name.
-    #[cold]
-    pub(super) fn behind(&self, order: OrderId, name: &[u8]) -> Option<usize> {
-        let order = self.get(order)?;
-        let is_it = |member: &Member| self::name(&order.text, member) == Some(name);
-        order.members.iter().position(is_it).map(|index| index + 1)
     }
 
     /// The order of the objects that a member holds.
-    pub(super) fn inner(&mut self, order: OrderId, member: usize) -> OrderId {
-        let fresh = self.orders.len();
-        let Some(member) = self
-            .orders
-            .get_mut(order)
-            .and_then(|order| order.members.get_mut(member))
-        else {
-            return NO_ORDER;
-        };
-        match member.inner {
-            Some(inner) => inner,
-            None if fresh < MAX_ORDERS => {
-                member.inner = Some(fresh);
-                self.orders.push(Order::default());
-                fresh
-            }
-            None => NO_ORDER,
+    pub(super) fn inner(&mut self, order: &mut Order, member: usize) -> Option<OrderId> {
+        let member = order.members.get_mut(member)?;
+        if member.inner.is_none() && self.orders.len() < MAX_ORDERS {
+            member.inner = Some(OrderId(self.orders.len()));
+            self.orders.push(Some(Box::default()));
         }
+        member.inner
+    }
+}
+
+impl Order {
+    /// The beginning of an object.
+    pub(super) const START: Place = Place { step: 0, from: 0 };
+
+    /// Leaps over everything that is as in the objects before, to the next value that varies, and shows the
+    /// judged values in between; `None` if anything is not as expected.
+    #[inline]
+    pub(super) fn leap<'a>(
+        &self,
+        place: &mut Place,
+        reader: &mut Reader<'a>,
+        mut show: impl FnMut(Field, Value<'a>),
+    ) -> Option<Slot> {
+        let step = self.steps.get(place.step)?;
+        let base = reader.at();
+        if !reader.take(self.text.get(place.from..step.bytes.end)?) {
+            return None;
+        }
+        for fixed in self.fixed.get(step.fixed.clone()).unwrap_or_default() {
+            // Behind a member that was not expected, reading may begin within the bytes.
+            if let Some(start) = fixed.span.start.checked_sub(place.from) {
+                let span = base + start..base + (fixed.span.end - place.from);
+                show(fixed.field, fixed.kind.value(reader, span));
+            }
+        }
+        place.step += 1;
+        place.from = match self.steps.get(place.step) {
+            Some(next) => next.bytes.start,
+            None => self.text.len(),
+        };
+        Some(step.slot)
     }
 
-    /// The field of a member.
-    #[inline]
-    pub(super) fn field(&self, order: OrderId, member: usize) -> Option<Field> {
-        self.get(order)?.members.get(member)?.field
+    /// Where a leap missed: a value that was taken for fixed and is not is no longer; then the leap is worth
+    /// another try.
+    #[cold]
+    pub(super) fn reconsider(&mut self, place: &mut Place, reader: &Reader<'_>) -> bool {
+        let expected = self.text.get(place.from..).unwrap_or_default();
+        let rest = reader.rest();
+        let equal = expected.iter().zip(rest).take_while(|(a, b)| a == b);
+        let missed = place.from + equal.count();
+        // The window may end here.
+        let Some(found) = rest.get(missed - place.from) else {
+            return false;
+        };
+        // A number may go on where the known one ends, as 10 does where 1 was.
+        let goes_on = found.is_ascii_alphanumeric();
+        let varies = self.members.iter_mut().position(|member| {
+            member.value.contains(&missed) || (goes_on && member.value.end == missed)
+        });
+        let Some(member) = varies.and_then(|index| self.members.get_mut(index)) else {
+            return false;
+        };
+        if member.fixed {
+            member.fixed = false;
+        } else if member.text && member.value.start == missed {
+            member.text = false;
+        } else {
+            return false;
+        }
+        self.index();
+        // Steps before the cursor are as they were; the one at it may have been cut in two.
+        place.step = self
+            .steps
+            .iter()
+            .position(|step| place.from < step.bytes.end)
+            .unwrap_or(self.steps.len());
+        true
+    }
+
+    /// The place behind the member of this name.
+    #[cold]
+    pub(super) fn behind(&self, name: &[u8]) -> Option<Place> {
+        let is_it = |member: &Member| self::name(&self.text, member) == Some(name);
+        let index = self.members.iter().position(is_it)?;
+        let from = self.members.get(index)?.value.end;
+        let step = match self.members.get(index + 1) {
+            Some(next) => next.step,
+            None => self.steps.len().checked_sub(1)?,
+        };
+        Some(Place { step, from })
     }
 
     /// Steps over an array that the member held before.
     #[inline]
-    pub(super) fn take_value(&self, order: OrderId, member: usize, reader: &mut Reader<'_>) -> bool {
-        let member = self.get(order).and_then(|order| order.members.get(member));
-        member.is_some_and(|member| member.values.iter().any(|value| reader.take(value)))
+    pub(super) fn take_array(&self, member: usize, reader: &mut Reader<'_>) -> bool {
+        let member = self.members.get(member);
+        member.is_some_and(|member| member.arrays.iter().any(|array| reader.take(array)))
     }
 
     /// Remembers an array that the member held.
     #[cold]
-    pub(super) fn keep_value(&mut self, order: OrderId, member: usize, value: &[u8]) {
-        let member = self
-            .orders
-            .get_mut(order)
-            .and_then(|order| order.members.get_mut(member));
-        if let Some(member) = member
-            && value.len() <= MAX_VALUE
-            && member.values.len() < MAX_VALUES
+    pub(super) fn keep_array(&mut self, member: usize, array: &[u8]) {
+        if let Some(member) = self.members.get_mut(member)
+            && array.len() <= MAX_ARRAY
+            && member.arrays.len() < MAX_ARRAYS
         {
-            member.values.push(value.into());
+            member.arrays.push(array.into());
         }
     }
 
     /// Says that an object was read, in the known order or in another.
     #[inline]
-    pub(super) fn was_read(&mut self, order: OrderId, missed: bool) {
-        let Some(order) = self.orders.get_mut(order) else {
+    pub(super) fn was_read(&mut self, missed: bool) {
+        if !missed {
+            self.misses = self.misses.saturating_sub(1);
             return;
-        };
-        if missed {
-            order.misses += 1;
-            if order.misses >= order.patience {
-                order.known = false;
-                order.misses = 0;
-                order.patience = order.patience.saturating_mul(2);
-            }
-        } else {
-            order.misses = order.misses.saturating_sub(1);
+        }
+        self.misses += 1;
+        if self.misses >= self.patience {
+            self.known = false;
+            self.misses = 0;
+            self.patience = self.patience.saturating_mul(2);
         }
     }
 
-    /// Learns an order from an object and its members.
+    /// Learns the order from an object and its members.
     #[cold]
-    pub(super) fn learn(&mut self, order: OrderId, object: &[u8], lesson: Lesson) {
-        let Some(order) = self.orders.get_mut(order) else {
-            return;
-        };
+    pub(super) fn learn(&mut self, object: &[u8], lesson: Lesson) {
         let mut members = lesson.0;
         if members.is_empty() || members.len() > MAX_MEMBERS || object.len() > MAX_TEXT {
             return;
         }
-        let former = std::mem::take(&mut order.members);
-        let former_text = std::mem::replace(&mut order.text, object.to_vec());
+        let former = std::mem::take(&mut self.members);
+        let former_text = std::mem::replace(&mut self.text, object.to_vec());
         for member in &mut members {
-            let name = name(&order.text, member);
+            let name = name(&self.text, member);
             let known = former
                 .iter()
                 .find(|former| self::name(&former_text, former) == name);
             member.inner = known.and_then(|known| known.inner);
+            let begins = self.text.get(member.value.start);
+            // Envelopes are told by these; they are read with care each time.
+            let plain = !matches!(member.field, Some(Field::Records | Field::Value));
+            member.text = plain && begins == Some(&b'"');
         }
-        order.members = members;
-        order.known = true;
-        order.index();
+        self.members = members;
+        self.known = true;
+        self.index();
+    }
+
+    /// Sets up the steps, from which members are fixed.
+    fn index(&mut self) {
+        self.steps.clear();
+        self.fixed.clear();
+        let (mut start, mut fixed_from) = (0, 0);
+        for (index, member) in self.members.iter_mut().enumerate() {
+            member.step = self.steps.len();
+            if member.fixed {
+                if let Some(field) = member.field {
+                    let bytes = self.text.get(member.value.clone()).unwrap_or_default();
+                    self.fixed.push(Fixed {
+                        field,
+                        kind: Kind::of(bytes),
+                        span: member.value.clone(),
+                    });
+                }
+                continue;
+            }
+            self.steps.push(Step {
+                bytes: start..member.value.start + usize::from(member.text),
+                fixed: fixed_from..self.fixed.len(),
+                slot: match member.text {
+                    true => Slot::Text(member.field),
+                    false => Slot::Value(member.field, index),
+                },
+            });
+            start = member.value.end;
+            fixed_from = self.fixed.len();
+        }
+        self.steps.push(Step {
+            bytes: start..self.text.len(),
+            fixed: fixed_from..self.fixed.len(),
+            slot: Slot::End,
+        });
     }
 }
 
@@ -302,10 +353,10 @@ impl Lesson {
             value,
             field,
             fixed: field.is_none_or(Field::seldom_varies),
-            next: 0,
-            fixed_before: 0,
+            text: false,
+            step: 0,
             inner: None,
-            values: Vec::new(),
+            arrays: Vec::new(),
         });
     }
 }
@@ -316,47 +367,6 @@ fn name<'t>(text: &'t [u8], member: &Member) -> Option<&'t [u8]> {
     let from = key.iter().position(|byte| *byte == b'"')? + 1;
     let to = key.iter().rposition(|byte| *byte == b'"')?;
     key.get(from..to)
-}
-
-impl Order {
-    /// Where the text goes on behind the member before `from`, the next member that varies, and how many fixed
-    /// judged values stand before.
-    #[inline]
-    fn at(&self, from: usize) -> Option<(usize, usize, usize)> {
-        if !self.known {
-            return None;
-        }
-        match self.members.get(from) {
-            Some(member) => Some((member.start, member.next, member.fixed_before)),
-            None => {
-                let last = self.members.last()?;
-                Some((last.value.end, from, self.fixed.len()))
-            }
-        }
-    }
-
-    /// Sets up what depends on which members are fixed.
-    fn index(&mut self) {
-        self.fixed.clear();
-        for member in &mut self.members {
-            member.fixed_before = self.fixed.len();
-            if member.fixed && let Some(field) = member.field {
-                let bytes = self.text.get(member.value.clone()).unwrap_or_default();
-                self.fixed.push(Fixed {
-                    field,
-                    kind: Kind::of(bytes),
-                    span: member.value.clone(),
-                });
-            }
-        }
-        let mut next = self.members.len();
-        for (index, member) in self.members.iter_mut().enumerate().rev() {
-            if !member.fixed {
-                next = index;
-            }
-            member.next = next;
-        }
-    }
 }
 
 impl Kind {

@@ -146,7 +146,7 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// Checks the bytes. They need not be UTF-8 as a whole: strings beyond what is not are checked one by one.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let utf8 = match std::str::from_utf8(bytes) {
+        let utf8 = match simdutf8::compat::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => bytes
                 .get(..error.valid_up_to())
@@ -315,9 +315,15 @@ impl<'a> Reader<'a> {
     /// Reads the string whose opening quote is the next byte.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Text<'a>> {
-        let start = self.at + 1;
+        self.bump();
+        self.rest_of_string()
+    }
+
+    /// Reads the string whose opening quote was the last byte.
+    #[inline]
+    pub(super) fn rest_of_string(&mut self) -> Result<Text<'a>> {
+        let start = self.at;
         let mut escaped = false;
-        self.at = start;
         loop {
             self.at = plain_run(self.source.bytes, self.at);
             match self.peek() {

@@ -1,10 +1,10 @@
 //! One JSON object in one pass: either the fields of a record, or the envelope around records.
 
 use super::field::{Field, Fields, field_of};
-use super::habit::{Habit, Leap, Lesson, NO_ORDER, OrderId};
+use super::habit::{Habit, Lesson, Order, OrderId, Slot};
 use super::identity;
 use super::interpret::{Details, Row, interpret};
-use super::json::{JsonError, Reader, Value};
+use super::json::{JsonError, Reader, Text, Value};
 use super::place::Place;
 use super::{Context, Item};
 
@@ -37,6 +37,17 @@ enum Level {
     Other,
 }
 
+impl Level {
+    /// The field of a key.
+    #[inline]
+    fn field(self, key: Text<'_>) -> Option<Field> {
+        match self {
+            Self::Other => None,
+            _ => field_of(key),
+        }
+    }
+}
+
 /// Objects within objects that are read in their own order; deeper ones are skipped.
 const MAX_LEVELS: u32 = 6;
 
@@ -56,7 +67,7 @@ impl<'a> Record<'a> {
         habit: &mut Habit,
     ) -> Result<Object, JsonError> {
         let order = habit.records();
-        let envelope = self.object(reader, habit, order, Level::Top, 0)?;
+        let envelope = self.object(reader, habit, Some(order), Level::Top, 0)?;
         Ok(envelope.map_or(Object::Record, Object::Envelope))
     }
 
@@ -65,84 +76,150 @@ impl<'a> Record<'a> {
         &mut self,
         reader: &mut Reader<'a>,
         habit: &mut Habit,
-        order: OrderId,
+        id: Option<OrderId>,
+        level: Level,
+        outer: u32,
+    ) -> Result<Option<Field>, JsonError> {
+        let Some((id, mut order)) = id.and_then(|id| Some((id, habit.take(id)?))) else {
+            return self.any_object(reader, habit, level, outer);
+        };
+        let read = match order.known {
+            true => self.known_object(reader, habit, &mut order, level, outer),
+            false => self.new_object(reader, habit, &mut order, level, outer),
+        };
+        habit.put(id, order);
+        read
+    }
+
+    /// Reads an object by the order that such objects had before.
+    fn known_object(
+        &mut self,
+        reader: &mut Reader<'a>,
+        habit: &mut Habit,
+        order: &mut Order,
+        level: Level,
+        outer: u32,
+    ) -> Result<Option<Field>, JsonError> {
+        let mut place = Order::START;
+        let mut missed = false;
+        let mut first = true;
+        loop {
+            match order.leap(&mut place, reader, |field, value| {
+                self.set(level, field, value)
+            }) {
+                Some(Slot::Text(field)) => {
+                    let text = reader.rest_of_string()?;
+                    if let Some(field) = field {
+                        self.set(level, field, Value::Text(text));
+                    }
+                    first = false;
+                    continue;
+                }
+                Some(Slot::Value(field, member)) => {
+                    let slot = Some((&mut *order, member));
+                    if let Some(field) = self.member(reader, habit, slot, level, field, outer)? {
+                        return Ok(Some(field));
+                    }
+                    first = false;
+                    continue;
+                }
+                Some(Slot::End) => {
+                    order.was_read(missed);
+                    return Ok(None);
+                }
+                None if order.reconsider(&mut place, reader) => continue,
+                None => missed = true,
+            }
+            // Member by member, up to one that is known.
+            place = loop {
+                let Some(key) = reader.next_key(first)? else {
+                    order.was_read(missed);
+                    return Ok(None);
+                };
+                first = false;
+                let field = level.field(key);
+                if let Some(field) = self.member(reader, habit, None, level, field, outer)? {
+                    return Ok(Some(field));
+                }
+                if let Some(place) = order.behind(key.raw()) {
+                    break place;
+                }
+            };
+        }
+    }
+
+    /// Reads an object and learns its order.
+    fn new_object(
+        &mut self,
+        reader: &mut Reader<'a>,
+        habit: &mut Habit,
+        order: &mut Order,
         level: Level,
         outer: u32,
     ) -> Result<Option<Field>, JsonError> {
         let base = reader.at();
-        let mut lesson = (!habit.is_known(order)).then(Lesson::default);
-        let mut missed = false;
+        let mut lesson = Lesson::default();
         let mut first = true;
-        // The member that is due, if the object keeps to the order.
-        let mut due = lesson.is_none().then_some(0);
         loop {
-            while let Some(from) = due {
-                match habit.leap(order, from, reader, |field, value| self.set(level, field, value)) {
-                    Leap::End => {
-                        habit.was_read(order, missed);
-                        return Ok(None);
-                    }
-                    Leap::Value(member) => {
-                        first = false;
-                        due = Some(member + 1);
-                        let field = habit.field(order, member);
-                        let slot = Some((order, member));
-                        if let Some(field) = self.member(reader, habit, slot, level, field, outer)? {
-                            return Ok(Some(field));
-                        }
-                    }
-                    Leap::Missed => {
-                        if !habit.reconsider(order, from, reader) {
-                            due = None;
-                        }
-                    }
-                }
-            }
             let start = reader.at() - base;
             let Some(key) = reader.next_key(first)? else {
-                match lesson {
-                    Some(lesson) => habit.learn(order, reader.since(base), lesson),
-                    None => habit.was_read(order, missed),
-                }
+                order.learn(reader.since(base), lesson);
                 return Ok(None);
             };
             first = false;
-            missed = true;
-            let field = match level {
-                Level::Other => None,
-                _ => field_of(key),
-            };
+            let field = level.field(key);
             let value_at = reader.at();
             if let Some(field) = self.member(reader, habit, None, level, field, outer)? {
                 return Ok(Some(field));
             }
-            match &mut lesson {
-                Some(lesson) => lesson.note(start, value_at - base..reader.at() - base, field),
-                None => due = habit.behind(order, key.raw()),
-            }
+            lesson.note(start, value_at - base..reader.at() - base, field);
         }
     }
 
-    /// Reads the value of a member. What is no record but an envelope of them is left unread.
-    #[inline]
+    /// Reads an object of which nothing is known and nothing is to be learnt.
+    fn any_object(
+        &mut self,
+        reader: &mut Reader<'a>,
+        habit: &mut Habit,
+        level: Level,
+        outer: u32,
+    ) -> Result<Option<Field>, JsonError> {
+        let mut next = reader.next_key(true)?;
+        while let Some(key) = next {
+            if let Some(field) = self.member(reader, habit, None, level, level.field(key), outer)? {
+                return Ok(Some(field));
+            }
+            next = reader.next_key(false)?;
+        }
+        Ok(None)
+    }
+
+    /// Reads the value of a member, known or not. What is no record but an envelope of them is left unread.
     fn member(
         &mut self,
         reader: &mut Reader<'a>,
         habit: &mut Habit,
-        slot: Option<(OrderId, usize)>,
+        known: Option<(&mut Order, usize)>,
         level: Level,
         field: Option<Field>,
         outer: u32,
     ) -> Result<Option<Field>, JsonError> {
         let begin = reader.peek();
         if begin == Some(b'{') {
-            return self.inner_object(reader, habit, slot, level, field, outer);
+            return self.inner_object(reader, habit, known, level, field, outer);
         }
         let Some(field) = field else {
-            if begin == Some(b'[') {
-                return skip_array(reader, habit, slot, outer).map(|()| None);
+            match known {
+                Some((order, member)) if begin == Some(b'[') => {
+                    if !order.take_array(member, reader) {
+                        let start = reader.at();
+                        reader.skip(outer + 1)?;
+                        order.keep_array(member, reader.since(start));
+                    }
+                }
+                _ => reader.skip(outer + 1)?,
             }
-            return reader.skip(outer + 1).map(|()| None);
+            return Ok(None);
         };
         if level == Level::Top && self.is_envelope(field, begin) {
             return Ok(Some(field));
@@ -156,7 +233,7 @@ impl<'a> Record<'a> {
         &mut self,
         reader: &mut Reader<'a>,
         habit: &mut Habit,
-        slot: Option<(OrderId, usize)>,
+        known: Option<(&mut Order, usize)>,
         level: Level,
         field: Option<Field>,
         outer: u32,
@@ -176,14 +253,14 @@ impl<'a> Record<'a> {
             }
             _ => Level::Other,
         };
-        let order = match slot {
+        let id = match known {
             Some((order, member)) if outer < MAX_LEVELS => habit.inner(order, member),
-            _ => NO_ORDER,
+            _ => None,
         };
-        if order == NO_ORDER && inner_level == Level::Other {
+        if id.is_none() && inner_level == Level::Other {
             reader.skip(outer + 1)?;
         } else {
-            self.object(reader, habit, order, inner_level, outer + 1)?;
+            self.object(reader, habit, id, inner_level, outer + 1)?;
         }
         let span = reader.since(start);
         if inner_level == Level::Place {
@@ -292,23 +369,4 @@ impl<'a> Record<'a> {
         };
         visit(item);
     }
-}
-
-/// Skips an array, which is often one of a few.
-fn skip_array(
-    reader: &mut Reader<'_>,
-    habit: &mut Habit,
-    slot: Option<(OrderId, usize)>,
-    outer: u32,
-) -> Result<(), JsonError> {
-    let Some((order, member)) = slot else {
-        return reader.skip(outer + 1);
-    };
-    if habit.take_value(order, member, reader) {
-        return Ok(());
-    }
-    let start = reader.at();
-    reader.skip(outer + 1)?;
-    habit.keep_value(order, member, reader.since(start));
-    Ok(())
 }

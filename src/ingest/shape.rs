@@ -7,6 +7,9 @@ use super::{UTF8_MARK, foreign_encoding};
 /// How many lines are looked at before a text passes for NDJSON.
 const PROBES: usize = 8;
 
+/// Lines that begin behind so many bytes are not looked at.
+const PROBED: usize = 64 << 10;
+
 /// How a text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -40,6 +43,9 @@ pub fn sniff(window: &[u8], last: bool) -> Shape {
         let Some(first) = text.get(start).copied() else {
             break;
         };
+        if probe > 0 && start > PROBED {
+            break;
+        }
         let end = line_end(text, start);
         let whole = last || end < text.len();
         if !matches!(first, b'{' | b'[') && probe == 0 {

@@ -45,6 +45,8 @@ struct Judged<'p> {
     file: usize,
     block: Block<'p>,
     records: u64,
+    /// Lines of the file up to its end, where that was counted.
+    lines: u64,
 }
 
 /// Reads all inputs.
@@ -59,7 +61,12 @@ pub(super) fn read<'p>(
     if task.jobs == 1 {
         let mut judge = Judge::default();
         while let Some(work) = feed.next(&mut judge.room) {
-            if !collector.add(judge.judge(work, task)) {
+            let of_lines = matches!(work, Work::Lines { .. });
+            let judged = judge.judge(work, task);
+            if of_lines {
+                feed.passed(judged.lines);
+            }
+            if !collector.add(judged) {
                 break;
             }
         }
@@ -139,6 +146,7 @@ impl Judge {
             file,
             block,
             records: after.records,
+            lines: after.lines,
         }
     }
 }
@@ -209,6 +217,13 @@ impl<'f, 'p> Feed<'f, 'p> {
             open: None,
             number: 0,
             failures: Vec::new(),
+        }
+    }
+
+    /// Hears how many lines there are up to the end of the last block.
+    fn passed(&mut self, lines: u64) {
+        if let Some(Open { mode: Mode::Lines(before), .. }) = &mut self.open {
+            before.lines = lines;
         }
     }
 
@@ -304,7 +319,10 @@ impl<'f> Open<'f> {
             file: self.file,
             before: *before,
         };
-        before.lines += ingest::count_lines(room.bytes());
+        // A lone thread hears of the lines when it has read them.
+        if task.jobs > 1 {
+            before.lines += ingest::count_lines(room.bytes());
+        }
         before.bytes += whole as u64;
         Some(work)
     }
@@ -351,6 +369,7 @@ impl<'f> Open<'f> {
             file: self.file,
             block,
             records: after.records - before,
+            lines: after.lines,
         }))
     }
 }
