@@ -42,8 +42,6 @@ pub(super) struct Order {
     pub(super) known: bool,
     /// From one value that varies to the next.
     steps: Vec<Step>,
-    /// Judged values that do not vary.
-    fixed: Vec<Fixed>,
     /// Objects in other orders, less those in this one.
     misses: u32,
     /// As many misses make it learn anew; more each time, lest hostile or mixed input learns all the time.
@@ -61,21 +59,28 @@ struct Member {
     fixed: bool,
     /// The value is a string each time.
     text: bool,
-    /// The step that begins before it or passes over it.
-    step: usize,
-    /// The order of the objects it holds.
+    /// What its value may hold.
+    held: Held,
+}
+
+/// What is known of the arrays and objects that a member holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held {
+    /// The order of its objects.
     inner: Option<OrderId>,
-    /// Arrays it held of late.
+    /// Arrays of late.
     arrays: Vec<Box<[u8]>>,
 }
 
 /// Bytes that are the same in each object, and what follows them.
 #[derive(Debug, Clone)]
-struct Step {
-    bytes: Range<usize>,
-    /// Of the order's `fixed` those that are in the bytes.
-    fixed: Range<usize>,
-    slot: Slot,
+pub(super) struct Step {
+    bytes: Box<[u8]>,
+    /// The first of them in the text.
+    start: usize,
+    /// Judged values in the bytes.
+    fixed: Box<[Fixed]>,
+    pub(super) slot: Slot,
 }
 
 /// What varies behind a step's bytes.
@@ -84,12 +89,16 @@ pub(super) enum Slot {
     /// The rest of a string, behind its opening quote.
     Text(Option<Field>),
     /// A value, of this member.
-    Value(Option<Field>, usize),
+    Value(Option<Field>, MemberId),
     /// Nothing: the object has ended.
     End,
 }
 
-/// A judged value that does not vary.
+/// Names a member of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MemberId(usize);
+
+/// A judged value that does not vary, as offsets into the bytes of its step.
 #[derive(Debug, Clone)]
 struct Fixed {
     field: Field,
@@ -110,9 +119,9 @@ enum Kind {
 /// Where reading is in an order: before a step, or within the bytes of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    step: usize,
-    /// The first byte of the step that is still to come.
-    from: usize,
+    pub(super) step: usize,
+    /// Bytes of the step that are behind.
+    pub(super) behind: usize,
 }
 
 impl Default for Order {
@@ -122,7 +131,6 @@ impl Default for Order {
             members: Vec::new(),
             known: false,
             steps: Vec::new(),
-            fixed: Vec::new(),
             misses: 0,
             patience: 4,
         }
@@ -153,115 +161,142 @@ impl Habit {
     }
 
     /// The order of the objects that a member holds.
-    pub(super) fn inner(&mut self, order: &mut Order, member: usize) -> Option<OrderId> {
-        let member = order.members.get_mut(member)?;
-        if member.inner.is_none() && self.orders.len() < MAX_ORDERS {
-            member.inner = Some(OrderId(self.orders.len()));
+    pub(super) fn inner(&mut self, held: &mut Held) -> Option<OrderId> {
+        if held.inner.is_none() && self.orders.len() < MAX_ORDERS {
+            held.inner = Some(OrderId(self.orders.len()));
             self.orders.push(Some(Box::default()));
         }
-        member.inner
+        held.inner
+    }
+}
+
+impl Held {
+    /// Steps over an array that the member held before.
+    pub(super) fn take_array(&self, reader: &mut Reader<'_>) -> bool {
+        self.arrays.iter().any(|array| reader.take(array))
+    }
+
+    /// Remembers an array that the member held.
+    #[cold]
+    pub(super) fn keep_array(&mut self, array: &[u8]) {
+        if array.len() <= MAX_ARRAY && self.arrays.len() < MAX_ARRAYS {
+            self.arrays.push(array.into());
+        }
+    }
+}
+
+impl Step {
+    /// Leaps over the bytes, if they follow, and shows the judged values in them.
+    #[inline]
+    pub(super) fn leap<'a>(
+        &self,
+        reader: &mut Reader<'a>,
+        mut show: impl FnMut(Field, Value<'a>),
+    ) -> bool {
+        let base = reader.at();
+        if !reader.take(&self.bytes) {
+            return false;
+        }
+        for fixed in &self.fixed {
+            let span = base.wrapping_add(fixed.span.start)..base.wrapping_add(fixed.span.end);
+            show(fixed.field, fixed.kind.value(reader, span));
+        }
+        true
+    }
+
+    /// Leaps over the bytes but for those that are behind already.
+    #[cold]
+    pub(super) fn leap_rest<'a>(
+        &self,
+        behind: usize,
+        reader: &mut Reader<'a>,
+        mut show: impl FnMut(Field, Value<'a>),
+    ) -> bool {
+        let base = reader.at();
+        if !self.bytes.get(behind..).is_some_and(|rest| reader.take(rest)) {
+            return false;
+        }
+        for fixed in &self.fixed {
+            if let (Some(start), Some(end)) = (
+                fixed.span.start.checked_sub(behind),
+                fixed.span.end.checked_sub(behind),
+            ) {
+                show(fixed.field, fixed.kind.value(reader, base + start..base + end));
+            }
+        }
+        true
     }
 }
 
 impl Order {
     /// The beginning of an object.
-    pub(super) const START: Place = Place { step: 0, from: 0 };
+    pub(super) const START: Place = Place { step: 0, behind: 0 };
 
-    /// Leaps over everything that is as in the objects before, to the next value that varies, and shows the
-    /// judged values in between; `None` if anything is not as expected.
+    /// The steps from a place on.
     #[inline]
-    pub(super) fn leap<'a>(
-        &self,
-        place: &mut Place,
-        reader: &mut Reader<'a>,
-        mut show: impl FnMut(Field, Value<'a>),
-    ) -> Option<Slot> {
-        let step = self.steps.get(place.step)?;
-        let base = reader.at();
-        if !reader.take(self.text.get(place.from..step.bytes.end)?) {
-            return None;
+    pub(super) fn steps(&self, place: Place) -> std::iter::Enumerate<std::slice::Iter<'_, Step>> {
+        let mut steps = self.steps.iter().enumerate();
+        if place.step > 0 {
+            steps.nth(place.step - 1);
         }
-        for fixed in self.fixed.get(step.fixed.clone()).unwrap_or_default() {
-            // Behind a member that was not expected, reading may begin within the bytes.
-            if let Some(start) = fixed.span.start.checked_sub(place.from) {
-                let span = base + start..base + (fixed.span.end - place.from);
-                show(fixed.field, fixed.kind.value(reader, span));
-            }
-        }
-        place.step += 1;
-        place.from = match self.steps.get(place.step) {
-            Some(next) => next.bytes.start,
-            None => self.text.len(),
-        };
-        Some(step.slot)
+        steps
     }
 
     /// Where a leap missed: a value that was taken for fixed and is not is no longer; then the leap is worth
     /// another try.
     #[cold]
     pub(super) fn reconsider(&mut self, place: &mut Place, reader: &Reader<'_>) -> bool {
-        let expected = self.text.get(place.from..).unwrap_or_default();
+        let Some(step) = self.steps.get(place.step) else {
+            return false;
+        };
+        let from = step.start + place.behind;
+        let expected = self.text.get(from..).unwrap_or_default();
         let rest = reader.rest();
         let equal = expected.iter().zip(rest).take_while(|(a, b)| a == b);
-        let missed = place.from + equal.count();
+        let missed = from + equal.count();
         // The window may end here.
-        let Some(found) = rest.get(missed - place.from) else {
+        let Some(found) = rest.get(missed - from) else {
             return false;
         };
         // A number may go on where the known one ends, as 10 does where 1 was.
         let goes_on = found.is_ascii_alphanumeric();
-        let varies = self.members.iter_mut().position(|member| {
+        let varies = self.members.iter_mut().find(|member| {
             member.value.contains(&missed) || (goes_on && member.value.end == missed)
         });
-        let Some(member) = varies.and_then(|index| self.members.get_mut(index)) else {
-            return false;
-        };
-        if member.fixed {
-            member.fixed = false;
-        } else if member.text && member.value.start == missed {
-            member.text = false;
-        } else {
-            return false;
+        match varies {
+            Some(member) if member.fixed => member.fixed = false,
+            Some(member) if member.text && member.value.start == missed => member.text = false,
+            _ => return false,
         }
         self.index();
         // Steps before the cursor are as they were; the one at it may have been cut in two.
-        place.step = self
-            .steps
-            .iter()
-            .position(|step| place.from < step.bytes.end)
-            .unwrap_or(self.steps.len());
+        *place = self.place(from);
         true
+    }
+
+    /// The place of a byte of the text.
+    fn place(&self, from: usize) -> Place {
+        let step = self.steps.partition_point(|step| step.start <= from);
+        let step = step.saturating_sub(1);
+        let start = self.steps.get(step).map_or(0, |step| step.start);
+        Place {
+            step,
+            behind: from - start,
+        }
     }
 
     /// The place behind the member of this name.
     #[cold]
     pub(super) fn behind(&self, name: &[u8]) -> Option<Place> {
-        let is_it = |member: &Member| self::name(&self.text, member) == Some(name);
-        let index = self.members.iter().position(is_it)?;
-        let from = self.members.get(index)?.value.end;
-        let step = match self.members.get(index + 1) {
-            Some(next) => next.step,
-            None => self.steps.len().checked_sub(1)?,
-        };
-        Some(Place { step, from })
+        let is_it = |member: &&Member| self::name(&self.text, member) == Some(name);
+        let member = self.members.iter().find(is_it)?;
+        Some(self.place(member.value.end))
     }
 
-    /// Steps over an array that the member held before.
+    /// What is known of the values of a member.
     #[inline]
-    pub(super) fn take_array(&self, member: usize, reader: &mut Reader<'_>) -> bool {
-        let member = self.members.get(member);
-        member.is_some_and(|member| member.arrays.iter().any(|array| reader.take(array)))
-    }
-
-    /// Remembers an array that the member held.
-    #[cold]
-    pub(super) fn keep_array(&mut self, member: usize, array: &[u8]) {
-        if let Some(member) = self.members.get_mut(member)
-            && array.len() <= MAX_ARRAY
-            && member.arrays.len() < MAX_ARRAYS
-        {
-            member.arrays.push(array.into());
-        }
+    pub(super) fn held(&mut self, member: MemberId) -> Option<&mut Held> {
+        Some(&mut self.members.get_mut(member.0)?.held)
     }
 
     /// Says that an object was read, in the known order or in another.
@@ -286,14 +321,14 @@ impl Order {
         if members.is_empty() || members.len() > MAX_MEMBERS || object.len() > MAX_TEXT {
             return;
         }
-        let former = std::mem::take(&mut self.members);
+        let mut former = std::mem::take(&mut self.members);
         let former_text = std::mem::replace(&mut self.text, object.to_vec());
         for member in &mut members {
             let name = name(&self.text, member);
             let known = former
-                .iter()
+                .iter_mut()
                 .find(|former| self::name(&former_text, former) == name);
-            member.inner = known.and_then(|known| known.inner);
+            member.held = known.map(|known| std::mem::take(&mut known.held)).unwrap_or_default();
             let begins = self.text.get(member.value.start);
             // Envelopes are told by these; they are read with care each time.
             let plain = !matches!(member.field, Some(Field::Records | Field::Value));
@@ -307,37 +342,36 @@ impl Order {
     /// Sets up the steps, from which members are fixed.
     fn index(&mut self) {
         self.steps.clear();
-        self.fixed.clear();
-        let (mut start, mut fixed_from) = (0, 0);
-        for (index, member) in self.members.iter_mut().enumerate() {
-            member.step = self.steps.len();
-            if member.fixed {
-                if let Some(field) = member.field {
-                    let bytes = self.text.get(member.value.clone()).unwrap_or_default();
-                    self.fixed.push(Fixed {
-                        field,
-                        kind: Kind::of(bytes),
-                        span: member.value.clone(),
-                    });
-                }
-                continue;
-            }
+        let mut start = 0;
+        let mut fixed = Vec::new();
+        let text = &self.text;
+        let mut step = |bytes: Range<usize>, fixed: &mut Vec<Fixed>, slot| {
             self.steps.push(Step {
-                bytes: start..member.value.start + usize::from(member.text),
-                fixed: fixed_from..self.fixed.len(),
-                slot: match member.text {
-                    true => Slot::Text(member.field),
-                    false => Slot::Value(member.field, index),
-                },
+                start: bytes.start,
+                bytes: text.get(bytes).unwrap_or_default().into(),
+                fixed: std::mem::take(fixed).into(),
+                slot,
             });
-            start = member.value.end;
-            fixed_from = self.fixed.len();
+        };
+        for (index, member) in self.members.iter().enumerate() {
+            if !member.fixed {
+                let slot = match member.text {
+                    true => Slot::Text(member.field),
+                    false => Slot::Value(member.field, MemberId(index)),
+                };
+                let end = member.value.start + usize::from(member.text);
+                step(start..end, &mut fixed, slot);
+                start = member.value.end;
+            } else if let Some(field) = member.field {
+                let bytes = text.get(member.value.clone()).unwrap_or_default();
+                fixed.push(Fixed {
+                    field,
+                    kind: Kind::of(bytes),
+                    span: member.value.start - start..member.value.end - start,
+                });
+            }
         }
-        self.steps.push(Step {
-            bytes: start..self.text.len(),
-            fixed: fixed_from..self.fixed.len(),
-            slot: Slot::End,
-        });
+        step(start..text.len(), &mut fixed, Slot::End);
     }
 }
 
@@ -354,9 +388,7 @@ impl Lesson {
             field,
             fixed: field.is_none_or(Field::seldom_varies),
             text: false,
-            step: 0,
-            inner: None,
-            arrays: Vec::new(),
+            held: Held::default(),
         });
     }
 }

@@ -323,9 +323,25 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn rest_of_string(&mut self) -> Result<Text<'a>> {
         let start = self.at;
+        let end = plain_run(self.source.bytes, start);
+        if self.source.bytes.get(end) == Some(&b'"')
+            && let Some(raw) = self.source.utf8.get(start..end)
+        {
+            self.at = end + 1;
+            return Ok(Text {
+                raw,
+                escaped: false,
+            });
+        }
+        self.rest_of_rare_string(start, end)
+    }
+
+    /// Reads on in a string that holds an escape, or more than is known to be UTF-8, or that is broken.
+    #[cold]
+    fn rest_of_rare_string(&mut self, start: usize, mut end: usize) -> Result<Text<'a>> {
         let mut escaped = false;
         loop {
-            self.at = plain_run(self.source.bytes, self.at);
+            self.at = end;
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -335,18 +351,18 @@ impl<'a> Reader<'a> {
                 Some(_) => return self.fail(Problem::Control),
                 None => return self.fail(Problem::End("a closing `\"`")),
             }
+            end = plain_run(self.source.bytes, self.at);
         }
-        let raw = match self.source.text(start..self.at) {
-            Ok(raw) => raw,
-            Err(error) => {
-                return Err(JsonError {
-                    at: start + error.valid_up_to(),
-                    problem: Problem::Utf8,
-                });
+        match self.source.text(start..end) {
+            Ok(raw) => {
+                self.at = end + 1;
+                Ok(Text { raw, escaped })
             }
-        };
-        self.at += 1;
-        Ok(Text { raw, escaped })
+            Err(error) => Err(JsonError {
+                at: start + error.valid_up_to(),
+                problem: Problem::Utf8,
+            }),
+        }
     }
 
     /// Checks the escape whose backslash is the next byte.

@@ -1,7 +1,7 @@
 //! One JSON object in one pass: either the fields of a record, or the envelope around records.
 
 use super::field::{Field, Fields, field_of};
-use super::habit::{Habit, Lesson, Order, OrderId, Slot};
+use super::habit::{Habit, Held, Lesson, Order, OrderId, Place as At, Slot};
 use super::identity;
 use super::interpret::{Details, Row, interpret};
 use super::json::{JsonError, Reader, Text, Value};
@@ -23,6 +23,8 @@ pub(super) struct Record<'a> {
     top: Fields<'a>,
     properties: Fields<'a>,
     place: Fields<'a>,
+    /// Never looked at.
+    other: Fields<'a>,
     /// The object that `place` was read from.
     place_span: Option<&'a [u8]>,
 }
@@ -104,26 +106,46 @@ impl<'a> Record<'a> {
         let mut missed = false;
         let mut first = true;
         loop {
-            match order.leap(&mut place, reader, |field, value| {
-                self.set(level, field, value)
-            }) {
-                Some(Slot::Text(field)) => {
-                    let text = reader.rest_of_string()?;
-                    if let Some(field) = field {
-                        self.set(level, field, Value::Text(text));
-                    }
-                    first = false;
-                    continue;
+            // From step to step, as long as everything is as it was.
+            let mut stop = None;
+            for (index, step) in order.steps(place) {
+                let fields = self.fields(level);
+                let set = |field, value| fields.set(field, value);
+                let leapt = match place.behind {
+                    0 => step.leap(reader, set),
+                    behind => step.leap_rest(behind, reader, set),
+                };
+                place = At {
+                    step: index,
+                    behind: if leapt { 0 } else { place.behind },
+                };
+                if !leapt {
+                    break;
                 }
+                first = false;
+                match step.slot {
+                    Slot::Text(field) => {
+                        let text = reader.rest_of_string()?;
+                        if let Some(field) = field {
+                            self.fields(level).set(field, Value::Text(text));
+                        }
+                    }
+                    slot => {
+                        stop = Some(slot);
+                        break;
+                    }
+                }
+            }
+            match stop {
                 Some(Slot::Value(field, member)) => {
-                    let slot = Some((&mut *order, member));
-                    if let Some(field) = self.member(reader, habit, slot, level, field, outer)? {
+                    let held = order.held(member);
+                    if let Some(field) = self.member(reader, habit, held, level, field, outer)? {
                         return Ok(Some(field));
                     }
-                    first = false;
+                    place.step += 1;
                     continue;
                 }
-                Some(Slot::End) => {
+                Some(_) => {
                     order.was_read(missed);
                     return Ok(None);
                 }
@@ -199,22 +221,22 @@ impl<'a> Record<'a> {
         &mut self,
         reader: &mut Reader<'a>,
         habit: &mut Habit,
-        known: Option<(&mut Order, usize)>,
+        held: Option<&mut Held>,
         level: Level,
         field: Option<Field>,
         outer: u32,
     ) -> Result<Option<Field>, JsonError> {
         let begin = reader.peek();
         if begin == Some(b'{') {
-            return self.inner_object(reader, habit, known, level, field, outer);
+            return self.inner_object(reader, habit, held, level, field, outer);
         }
         let Some(field) = field else {
-            match known {
-                Some((order, member)) if begin == Some(b'[') => {
-                    if !order.take_array(member, reader) {
+            match held {
+                Some(held) if begin == Some(b'[') => {
+                    if !held.take_array(reader) {
                         let start = reader.at();
                         reader.skip(outer + 1)?;
-                        order.keep_array(member, reader.since(start));
+                        held.keep_array(reader.since(start));
                     }
                 }
                 _ => reader.skip(outer + 1)?,
@@ -233,7 +255,7 @@ impl<'a> Record<'a> {
         &mut self,
         reader: &mut Reader<'a>,
         habit: &mut Habit,
-        known: Option<(&mut Order, usize)>,
+        held: Option<&mut Held>,
         level: Level,
         field: Option<Field>,
         outer: u32,
@@ -253,8 +275,8 @@ impl<'a> Record<'a> {
             }
             _ => Level::Other,
         };
-        let id = match known {
-            Some((order, member)) if outer < MAX_LEVELS => habit.inner(order, member),
+        let id = match held {
+            Some(held) if outer < MAX_LEVELS => habit.inner(held),
             _ => None,
         };
         if id.is_none() && inner_level == Level::Other {
@@ -273,13 +295,18 @@ impl<'a> Record<'a> {
     }
 
     #[inline]
-    fn set(&mut self, level: Level, field: Field, value: Value<'a>) {
+    fn fields(&mut self, level: Level) -> &mut Fields<'a> {
         match level {
-            Level::Top => self.top.set(field, value),
-            Level::Properties => self.properties.set(field, value),
-            Level::Place => self.place.set(field, value),
-            Level::Other => {}
+            Level::Top => &mut self.top,
+            Level::Properties => &mut self.properties,
+            Level::Place => &mut self.place,
+            Level::Other => &mut self.other,
         }
+    }
+
+    #[inline]
+    fn set(&mut self, level: Level, field: Field, value: Value<'a>) {
+        self.fields(level).set(field, value);
     }
 
     /// Whether the value that begins so holds records: `records` of a diagnostic setting, `value` of a

@@ -63,41 +63,43 @@ impl Timestamp {
 /// others; `None` says nothing.
 #[inline]
 fn log_form(text: &[u8]) -> Option<Timestamp> {
-    let (
-        [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', rest @ ..],
-        b'Z',
-    ) = text.split_last().map(|(last, rest)| (rest, *last))?
+    let (head, rest) = text.split_first_chunk::<19>()?;
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *head
     else {
         return None;
     };
-    let [h1, h2, b':', i1, i2, b':', s1, s2, fraction @ ..] = rest else {
+    let (b'Z', fraction) = rest.split_last()? else {
         return None;
     };
-    // Bytes that are no digit make more than 9 of the difference, and more than 9 of their sum.
-    let mut bad = 0;
+    let mut digits_only = true;
     let mut two = |tens: u8, ones: u8| {
         let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-        bad |= u8::from(tens > 9) | u8::from(ones > 9);
-        u32::from(tens) * 10 + u32::from(ones)
+        digits_only &= tens < 10 && ones < 10;
+        u32::from(tens).wrapping_mul(10).wrapping_add(u32::from(ones))
     };
-    let year = two(*y1, *y2) * 100 + two(*y3, *y4);
-    let (month, day) = (two(*m1, *m2), two(*d1, *d2));
-    let (hour, minute, second) = (two(*h1, *h2), two(*i1, *i2), two(*s1, *s2));
-    let mut nanos = 0;
-    match fraction {
-        [] => {}
-        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
-            for digit in digits {
+    let (century, year) = (two(y1, y2), two(y3, y4));
+    let (month, day) = (two(m1, m2), two(d1, d2));
+    let (hour, minute, second) = (two(h1, h2), two(i1, i2), two(s1, s2));
+    let nanos = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] => {
+            // INVARIANT: nine digits at most, or there is no power of ten to be had.
+            let power = POWERS_OF_TEN.get(9_usize.wrapping_sub(digits.len()))?;
+            let number = digits.iter().fold(0_u32, |number, digit| {
                 let digit = digit.wrapping_sub(b'0');
-                bad |= u8::from(digit > 9);
-                nanos = nanos * 10 + u32::from(digit.min(9));
-            }
-            nanos *= POWERS_OF_TEN.get(9 - digits.len())?;
+                digits_only &= digit < 10;
+                number.wrapping_mul(10).wrapping_add(u32::from(digit))
+            });
+            number.wrapping_mul(*power)
         }
         _ => return None,
-    }
+    };
     let in_range = (1..=12).contains(&month) && day >= 1 && hour < 24 && minute < 60 && second < 60;
-    if bad != 0 || !in_range || day > days_of_month(year, month) {
+    if !digits_only || !in_range {
+        return None;
+    }
+    let year = century * 100 + year;
+    if day > 28 && day > days_of_month(year, month) {
         return None;
     }
     let seconds = i64::from(hour * 3600 + minute * 60 + second);
