@@ -331,11 +331,16 @@ fn times(
             }
         }
     };
-    let created = read(details.value(match shape {
+    let created_value = details.value(match shape {
         Shape::Defender => Field::Timestamp,
         _ => Field::CreatedDateTime,
-    }));
-    let generated = read(top.value(Field::Time)).or_else(|| read(top.value(Field::TimeGenerated)));
+    });
+    let created = read(created_value);
+    let generated = match top.value(Field::Time) {
+        time if time == created_value => created,
+        time => read(time),
+    };
+    let generated = generated.or_else(|| read(top.value(Field::TimeGenerated)));
     match created.or(generated).or(context.enqueued) {
         Some(time) => Ok((time, generated)),
         None => Err(match bad {
@@ -349,12 +354,12 @@ fn times(
 
 /// The address that is judged, and the envelope's own.
 fn addresses(top: &Fields<'_>, inner: Value<'_>) -> (Option<IpAddr>, Option<IpAddr>) {
-    let inner = text(inner);
-    let caller = text(top.value(Field::CallerIpAddress));
-    let ip = inner.as_deref().and_then(parse_address);
-    let caller_ip = match (&inner, &caller) {
-        (Some(inner), Some(caller)) if inner == caller => ip,
-        _ => caller.as_deref().and_then(parse_address),
+    let read = |value| parse_address(&text(value)?);
+    let caller = top.value(Field::CallerIpAddress);
+    let ip = read(inner);
+    let caller_ip = match caller == inner {
+        true => ip,
+        false => read(caller),
     };
     (ip.or(caller_ip), caller_ip)
 }

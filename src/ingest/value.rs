@@ -77,6 +77,9 @@ pub(super) fn is_country_code(text: &str) -> bool {
 
 /// A text in upper case, without blanks around it.
 pub(super) fn upper(text: Cow<'_, str>) -> Cow<'_, str> {
+    if let [b'A'..=b'Z', b'A'..=b'Z'] = text.as_bytes() {
+        return text;
+    }
     let trimmed = text.trim();
     if trimmed.len() == text.len() && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return text;
@@ -165,6 +168,9 @@ fn code(value: Value<'_>) -> Option<Cow<'_, str>> {
         Value::Text(_) => text(value)?,
         _ => return None,
     };
+    if word == "0" {
+        return Some(word);
+    }
     let trimmed = word.trim();
     if trimmed.eq_ignore_ascii_case("success") {
         return Some(Cow::Borrowed("0"));
