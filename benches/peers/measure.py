@@ -279,10 +279,11 @@ def peers(options):
     print(
         "\nspwatch is the whole process: start, policy, judging, every finding in full. The peers are their query "
         "alone, without start, policy and output, which favours them. The third and fourth column of numbers divide "
-        f"within a round. With one thread spwatch kept {cores:.2f} cores busy.\n"
-        f"¹ jq: {records_of(options.subset):,} records, the time of a run without any subtracted.\n"
-        f"Every run: {log}"
+        f"within a round. With one thread spwatch kept {cores:.2f} cores busy."
     )
+    if any(contender.folder == options.subset for contender in listed):
+        print(f"¹ {records_of(options.subset):,} of the records; the time of a run without any is subtracted.")
+    print(f"Every run: {log}")
 
 
 def versions(options):
