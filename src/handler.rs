@@ -4,12 +4,14 @@
 
 mod answer;
 mod deliver;
+mod memory;
 mod policy_store;
 mod sign_ins;
 mod wire;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -29,7 +31,8 @@ use crate::config::Config;
 use crate::sender::Sender;
 use crate::sign_in::Timestamp;
 use deliver::Ending;
-use sign_ins::Summary;
+use memory::{Budget, Share};
+use sign_ins::{Habits, Pace, Summary};
 
 /// A larger body than any host sends: 32 events of 1 MiB, doubly encoded, are below 200 MiB.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -46,6 +49,8 @@ pub struct App {
     sender: Arc<Sender>,
     lookup: Lookup,
     deadline: Duration,
+    habits: Arc<Habits>,
+    memory: Arc<Budget>,
 }
 
 impl App {
@@ -56,6 +61,8 @@ impl App {
             sender: Arc::new(sender),
             lookup,
             deadline,
+            habits: Arc::default(),
+            memory: Arc::default(),
         }
     }
 }
@@ -180,7 +187,9 @@ fn now() -> Timestamp {
 }
 
 /// Reads a whole body, chunked or not, into one buffer.
-async fn read(mut body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Answer> {
+///
+/// Waits for memory before it reads: the host's side of the connection fills up meanwhile, and waits.
+async fn read(mut body: Body, headers: &HeaderMap, share: &mut Share) -> Result<Vec<u8>, Answer> {
     let announced = headers
         .get("content-length")
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
@@ -189,6 +198,9 @@ async fn read(mut body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Answer> {
         return Err(Answer::BadRequest(format!(
             "a body of more than {MAX_BODY_BYTES} bytes is no batch"
         )));
+    }
+    if announced > 0 {
+        share.take(announced).await;
     }
     // What is announced need not come: room is made as it comes, but for usual sizes at once.
     let mut bytes = Vec::with_capacity(announced.min(64 << 20));
@@ -201,6 +213,7 @@ async fn read(mut body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Answer> {
                     "a body of more than {MAX_BODY_BYTES} bytes is no batch"
                 )));
             }
+            share.grow(bytes.len() + data.len()).await;
             bytes.extend_from_slice(&data);
         }
     }
@@ -210,18 +223,29 @@ async fn read(mut body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Answer> {
 async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let started = Instant::now();
     let invocation = invocation_id(&headers);
-    let bytes = match read(body, &headers).await {
+    let mut share = app.memory.share();
+    let bytes = match read(body, &headers, &mut share).await {
         Ok(bytes) => bytes,
         Err(answer) => return answer.into_response(),
     };
     let deadline = started + app.deadline;
+    let habits = Arc::clone(&app.habits);
     let policies = Arc::clone(&app.policies);
-    let judged = tokio::task::spawn_blocking(move || match policies.current() {
-        None => (
-            Answer::Retry("no policy can be loaded".to_owned()),
-            Summary::default(),
-        ),
-        Some(policy) => sign_ins::judge_batch(&policy, bytes, now(), &|| Instant::now() < deadline),
+    let judged = tokio::task::spawn_blocking(move || {
+        // Held until the batch is judged, even if the host no longer waits for it.
+        let _share = share;
+        let Some(policy) = policies.current() else {
+            return (
+                Answer::Retry("no policy can be loaded".to_owned()),
+                Summary::default(),
+            );
+        };
+        let pace = Pace {
+            go_on: &|| Instant::now() < deadline,
+            habits: &habits,
+            threads: thread::available_parallelism().map_or(1, usize::from),
+        };
+        sign_ins::judge_batch(&policy, bytes, now(), &pace)
     });
     let (answer, summary) = match judged.await {
         Ok(judged) => judged,
@@ -327,7 +351,8 @@ async fn poisoned_alert(headers: HeaderMap, body: Body) -> Response {
 }
 
 async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answer> {
-    let bytes = read(body, headers).await?;
+    // A queue message has at most 64 KiB: it need not wait for memory.
+    let bytes = read(body, headers, &mut Share::free()).await?;
     wire::message(&bytes).map_err(|error| Answer::BadRequest(error.to_string()))
 }
 

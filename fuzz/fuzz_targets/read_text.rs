@@ -46,9 +46,7 @@ fuzz_target!(|data: &[u8]| {
     });
     read_lines(text, Offset::default(), &context, &mut Habit::default(), &mut |_, _| {});
     sniff(text, false);
-    if let Ok(text) = std::str::from_utf8(text) {
-        let _ = event_bytes(text);
-    }
+    let _ = event_bytes(text, &mut Vec::new());
 
     let (mut whole, mut pieces) = (Vec::new(), Vec::new());
     Document::new(&context).read(text, true, &mut |_, item| whole.push(trace(&item)));

@@ -44,13 +44,18 @@ fn record(id: &str, time: &str, ip: &str, app: &str, name: &str) -> Value {
 fn findings<'p>(policy: &'p Policy, records: &[Value]) -> Vec<Finding<'p>> {
     let text = serde_json::to_vec(&records).unwrap();
     let mut findings = Vec::new();
-    read_text(&text, &Context::default(), &mut Habit::default(), &mut |position, item| {
-        let Item::SignIn(sign_in) = item else {
-            panic!("{item:?}")
-        };
-        let judgement = policy.judge(&sign_in);
-        findings.push(Finding::new(policy, sign_in, &judgement, position));
-    });
+    read_text(
+        &text,
+        &Context::default(),
+        &mut Habit::default(),
+        &mut |position, item| {
+            let Item::SignIn(sign_in) = item else {
+                panic!("{item:?}")
+            };
+            let judgement = policy.judge(&sign_in);
+            findings.push(Finding::new(policy, sign_in, &judgement, position));
+        },
+    );
     findings
 }
 

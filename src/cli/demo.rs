@@ -340,18 +340,23 @@ impl Stage {
 /// What an event holds, by category.
 fn came_in(text: &str) -> String {
     let mut categories: Vec<(String, u64)> = Vec::new();
-    read_text(text.as_bytes(), &Context::default(), &mut Habit::default(), &mut |_, item| {
-        let category = match item {
-            Item::SignIn(sign_in) => sign_in.kind.category().to_owned(),
-            Item::AuditEvent => "AuditLogs".to_owned(),
-            Item::Other(category) => category.into_owned(),
-            Item::Reject(_) => "unreadable".to_owned(),
-        };
-        match categories.iter_mut().find(|(known, _)| *known == category) {
-            Some((_, count)) => *count += 1,
-            None => categories.push((category, 1)),
-        }
-    });
+    read_text(
+        text.as_bytes(),
+        &Context::default(),
+        &mut Habit::default(),
+        &mut |_, item| {
+            let category = match item {
+                Item::SignIn(sign_in) => sign_in.kind.category().to_owned(),
+                Item::AuditEvent => "AuditLogs".to_owned(),
+                Item::Other(category) => category.into_owned(),
+                Item::Reject(_) => "unreadable".to_owned(),
+            };
+            match categories.iter_mut().find(|(known, _)| *known == category) {
+                Some((_, count)) => *count += 1,
+                None => categories.push((category, 1)),
+            }
+        },
+    );
     let parts: Vec<String> = categories
         .iter()
         .map(|(category, count)| format!("{count} {category}"))

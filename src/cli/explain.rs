@@ -10,7 +10,9 @@ use super::input::{Window, inputs};
 use super::{
     Exit, KindWord, PolicyArgument, complain, load_policy, now_or, parse_id, parse_time, printable,
 };
-use crate::ingest::{self, Context, Csv, Document, Habit, Item, MAX_RECORD, Offset, Position, Shape};
+use crate::ingest::{
+    self, Context, Csv, Document, Habit, Item, MAX_RECORD, Offset, Position, Shape,
+};
 use crate::policy::{Check, Policy, Status};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
 use crate::verdict::{Reason, Verdict};

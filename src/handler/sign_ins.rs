@@ -1,18 +1,22 @@
 //! `POST /SignIns`: a batch of Event Hub events → alerts for the queue, rejects for the blob.
 //!
-//! Pure but for the pace: the clock's reading and the question whether to go on are arguments.
+//! Pure but for the pace: the clock's reading, the question whether to go on and the number of threads are
+//! arguments.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use serde::Serialize;
 
 use super::answer::{Answer, Outputs};
-use super::wire::{self, BatchMetadata, Event};
+use super::wire::{self, Batch, Form, NotAnInvocation};
 use crate::alert::{self, Alert};
 use crate::assess::{Block, Counts, Ledger, Period, Rejected};
 use crate::finding::Finding;
-use crate::ingest::{self, Context, Habit, Position};
+use crate::ingest::{self, Context, EventError, Habit, Item, Position, Reject};
 use crate::policy::{App, Policy};
 use crate::sign_in::Timestamp;
 use crate::verdict::Severity;
@@ -44,57 +48,219 @@ pub(super) struct Summary {
     pub lag_seconds: Option<i64>,
 }
 
-/// Judges a batch. `go_on` is asked between events; once it says no, the host is to try again.
+/// What the pace of judging depends on.
+pub(super) struct Pace<'p> {
+    /// Asked between events; once it says no, the host is to try again.
+    pub(super) go_on: &'p (dyn Fn() -> bool + Sync),
+    /// What was learnt from earlier batches.
+    pub(super) habits: &'p Habits,
+    /// As many threads may judge one batch.
+    pub(super) threads: usize,
+}
+
+/// Habits of reading, lent to whoever judges.
+#[derive(Debug, Default)]
+pub(super) struct Habits(Mutex<Vec<Habit>>);
+
+impl Habits {
+    fn lend<T>(&self, judge: impl FnOnce(&mut Habit) -> T) -> T {
+        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut habit = free().pop().unwrap_or_default();
+        let judged = judge(&mut habit);
+        free().push(habit);
+        judged
+    }
+}
+
+/// Bytes of a batch that are worth a thread of their own.
+const WORTH_A_THREAD: usize = 256 << 10;
+
+/// Judges a batch.
 pub(super) fn judge_batch(
     policy: &Policy,
     body: Vec<u8>,
     now: Timestamp,
-    go_on: &dyn Fn() -> bool,
+    pace: &Pace<'_>,
 ) -> (Answer, Summary) {
-    let (events, metadata) = match wire::batch(body) {
-        Ok(batch) => batch,
-        Err(error) => return (Answer::BadRequest(error.to_string()), Summary::default()),
+    let refused = |error: NotAnInvocation| {
+        let answer = Answer::BadRequest(error.to_string());
+        (answer, Summary::default())
     };
-    let mut summary = Summary::of(&metadata);
+    let batch = match wire::batch(body) {
+        Ok(batch) => batch,
+        Err(error) => return refused(error),
+    };
+    let mut summary = Summary::of(&batch);
+    let parts = match judge_parts(policy, &batch, pace) {
+        Ok(parts) => parts,
+        Err(Stopped::Late) => return late(summary),
+        Err(Stopped::NotBase64) => {
+            let batch = match batch.reread() {
+                Ok(batch) => batch,
+                Err(error) => return refused(error),
+            };
+            summary = Summary::of(&batch);
+            return match judge_parts(policy, &batch, pace) {
+                Ok(parts) => sum_up(policy, batch, parts, now, summary),
+                // INVARIANT: the general reader makes no promise of Base64; only time can stop it.
+                Err(_) => late(summary),
+            };
+        }
+    };
+    sum_up(policy, batch, parts, now, summary)
+}
+
+fn late(summary: Summary) -> (Answer, Summary) {
+    let reason = "the batch could not be judged before the deadline".to_owned();
+    (Answer::Retry(reason), summary)
+}
+
+/// Why judging a batch stopped.
+enum Stopped {
+    Late,
+    /// An event is not what it seemed at first sight.
+    NotBase64,
+}
+
+/// Some events of a batch, judged.
+struct Part<'p> {
+    blocks: Vec<Block<'p>>,
+    newest: Option<Timestamp>,
+}
+
+/// Judges the events on as many threads as they are worth, each thread those that stand together.
+fn judge_parts<'p>(
+    policy: &'p Policy,
+    batch: &Batch,
+    pace: &Pace<'_>,
+) -> Result<Vec<Part<'p>>, Stopped> {
+    let bytes = |place: usize| batch.event(place).1.len();
+    let total: usize = (0..batch.len()).map(bytes).sum();
+    let threads = pace.threads.min(total / WORTH_A_THREAD + 1);
+    if threads == 1 {
+        return Ok(vec![judge_part(policy, batch, 0..batch.len(), pace)?]);
+    }
+    let mut cuts = vec![0];
+    let mut passed = 0;
+    for place in 0..batch.len() {
+        passed += bytes(place);
+        if passed * threads >= total * cuts.len() {
+            cuts.push(place + 1);
+        }
+    }
+    cuts.push(batch.len());
+    thread::scope(|scope| {
+        let judging: Vec<_> = cuts
+            .windows(2)
+            .filter_map(|cut| match cut {
+                [from, to] if from < to => {
+                    let events = *from..*to;
+                    Some(scope.spawn(move || judge_part(policy, batch, events, pace)))
+                }
+                _ => None,
+            })
+            .collect();
+        judging
+            .into_iter()
+            .map(|part| match part.join() {
+                Ok(part) => part,
+                // A panic goes where it would without threads.
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+fn judge_part<'p>(
+    policy: &'p Policy,
+    batch: &Batch,
+    events: Range<usize>,
+    pace: &Pace<'_>,
+) -> Result<Part<'p>, Stopped> {
+    pace.habits.lend(|habit| {
+        let mut part = Part {
+            blocks: Vec::with_capacity(events.len()),
+            newest: None,
+        };
+        let mut room = Vec::new();
+        for place in events {
+            if !(pace.go_on)() {
+                return Err(Stopped::Late);
+            }
+            let context = Context {
+                enqueued: batch.metadata.enqueued.get(place).copied().flatten(),
+                ..Context::default()
+            };
+            let mut block = Block::new(policy, Period::default(), true);
+            let (form, event) = batch.event(place);
+            let text = match form {
+                Form::Json => Ok(event),
+                Form::Text | Form::Base64 => ingest::event_bytes(event, &mut room),
+            };
+            match text {
+                Ok(text) => ingest::read_text(text, &context, habit, &mut |position, item| {
+                    if let Item::SignIn(sign_in) = &item {
+                        part.newest = part.newest.max(Some(sign_in.time));
+                    }
+                    block.take(position, item);
+                }),
+                Err(EventError::NeitherJsonNorBase64 { .. }) if form == Form::Base64 => {
+                    return Err(Stopped::NotBase64);
+                }
+                Err(error) => {
+                    let item = Item::Reject(Reject {
+                        error: error.to_string(),
+                        body: Cow::Borrowed(event),
+                    });
+                    block.take(Position { record: 1, line: 1 }, item);
+                }
+            }
+            part.blocks.push(block);
+        }
+        Ok(part)
+    })
+}
+
+/// Counts what was judged, in the order of the batch, and answers.
+fn sum_up<'p>(
+    policy: &'p Policy,
+    batch: Batch,
+    parts: Vec<Part<'p>>,
+    now: Timestamp,
+    mut summary: Summary,
+) -> (Answer, Summary) {
     let mut ledger = Ledger::new();
     let mut findings = Vec::new();
     let mut rejected = Vec::new();
-    let mut newest = None;
-    let mut habit = Habit::default();
-    let events = events.iter();
-    summary.events = events.len();
-    for (place, event) in events.into_iter().enumerate() {
-        if !go_on() {
-            return (
-                Answer::Retry("the batch could not be judged before the deadline".to_owned()),
-                summary,
-            );
-        }
-        let context = Context {
-            enqueued: metadata.enqueued.get(place).copied().flatten(),
-            ..Context::default()
-        };
-        let mut block = Block::new(policy, Period::default(), true);
-        judge_event(&event, &context, &mut habit, &mut block, &mut newest);
+    let newest = parts.iter().filter_map(|part| part.newest).max();
+    let blocks = parts.into_iter().flat_map(|part| part.blocks);
+    for (place, block) in blocks.enumerate() {
         let (found, refused) = ledger.absorb(block);
         findings.extend(found);
-        let place = EventPlace {
-            partition: metadata.partition.clone(),
-            sequence_number: metadata.sequence_numbers.get(place).copied().flatten(),
+        let event_place = EventPlace {
+            partition: batch.metadata.partition.clone(),
+            sequence_number: batch
+                .metadata
+                .sequence_numbers
+                .get(place)
+                .copied()
+                .flatten(),
             event: place + 1,
         };
         if refused.len() > MAX_REJECTS_OF_EVENT {
-            rejected.push(RejectedLine::whole(&refused, &event, &place));
+            let event = batch.event(place).1;
+            rejected.push(RejectedLine::whole(&refused, event, &event_place));
         } else {
             let lines = refused.into_iter();
-            rejected.extend(lines.map(|reject| RejectedLine::new(reject, &place)));
+            rejected.extend(lines.map(|reject| RejectedLine::new(reject, &event_place)));
         }
     }
-    summary.lag_seconds = newest.map(|newest: Timestamp| (now.utc() - newest.utc()).num_seconds());
+    drop(batch);
+    summary.lag_seconds = newest.map(|newest| (now.utc() - newest.utc()).num_seconds());
     let answer = answer(
         policy,
         findings,
-        &rejected,
+        rejected,
         now,
         &mut summary,
         ledger.counts(),
@@ -103,39 +269,10 @@ pub(super) fn judge_batch(
     (answer, summary)
 }
 
-fn judge_event(
-    event: &Event<'_>,
-    context: &Context,
-    habit: &mut Habit,
-    block: &mut Block<'_>,
-    newest: &mut Option<Timestamp>,
-) {
-    let bytes: Cow<'_, [u8]> = match event {
-        Event::Json(text) => Cow::Borrowed(text.as_bytes()),
-        Event::Text(text) => match ingest::event_bytes(text) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let item = ingest::Item::Reject(ingest::Reject {
-                    error: error.to_string(),
-                    body: Cow::Borrowed(text.as_bytes()),
-                });
-                block.take(Position { record: 1, line: 1 }, item);
-                return;
-            }
-        },
-    };
-    ingest::read_text(&bytes, context, habit, &mut |position, item| {
-        if let ingest::Item::SignIn(sign_in) = &item {
-            *newest = (*newest).max(Some(sign_in.time));
-        }
-        block.take(position, item);
-    });
-}
-
 fn answer(
     policy: &Policy,
     mut findings: Vec<Finding<'_>>,
-    rejected: &[RejectedLine],
+    rejected: Vec<RejectedLine>,
     now: Timestamp,
     summary: &mut Summary,
     counts: &Counts,
@@ -260,17 +397,13 @@ impl RejectedLine {
     }
 
     /// One line for an event with too many rejects to write them one by one.
-    fn whole(rejects: &[Rejected], event: &Event<'_>, place: &EventPlace) -> Self {
+    fn whole(rejects: &[Rejected], event: &[u8], place: &EventPlace) -> Self {
         let first = rejects.first().map_or("", |reject| reject.error.as_str());
         let error = format!(
             "{} records of this event are rejected, the first: {first}; the event is kept whole",
             rejects.len()
         );
-        let body = match event {
-            Event::Text(text) => text.as_bytes().to_vec(),
-            Event::Json(text) => text.as_bytes().to_vec(),
-        };
-        Self::of(error, body, None, place)
+        Self::of(error, event.to_vec(), None, place)
     }
 
     fn of(error: String, body: Vec<u8>, record: Option<u64>, place: &EventPlace) -> Self {
@@ -295,23 +428,26 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn ndjson(lines: &[RejectedLine]) -> Result<String, serde_json::Error> {
-    let mut text = String::new();
+/// Each line is let go of when it is written, so that the rejects of a large batch are not held twice.
+fn ndjson(lines: Vec<RejectedLine>) -> Result<String, serde_json::Error> {
+    let mut text = Vec::new();
     for line in lines {
-        text.push_str(&serde_json::to_string(line)?);
-        text.push('\n');
+        serde_json::to_writer(&mut text, &line)?;
+        text.push(b'\n');
     }
-    Ok(text)
+    String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
 impl Summary {
-    fn of(metadata: &BatchMetadata) -> Self {
+    fn of(batch: &Batch) -> Self {
+        let metadata = &batch.metadata;
         let mut known = metadata.sequence_numbers.iter().flatten().copied();
         let first = known.next();
         Self {
             partition: metadata.partition.clone(),
             sequence: first.map(|first| (first, known.last().unwrap_or(first))),
             retry_count: metadata.retry_count,
+            events: batch.len(),
             ..Self::default()
         }
     }
@@ -333,7 +469,12 @@ mod tests {
         let events = json!([event.to_string()]).to_string();
         let body = json!({ "Data": { "events": events }, "Metadata": {} }).to_string();
         let now = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();
-        match judge_batch(&policy, body.into_bytes(), now, &|| true) {
+        let pace = Pace {
+            go_on: &|| true,
+            habits: &Habits::default(),
+            threads: 2,
+        };
+        match judge_batch(&policy, body.into_bytes(), now, &pace) {
             (Answer::Done { outputs, .. }, summary) => (outputs, summary),
             (other, _) => panic!("{other:?}"),
         }

@@ -5,8 +5,11 @@
 //! `src/WebJobs.Script/Workers/MessageExtensions/ScriptInvocationContextExtensions.cs`). Which of
 //! the shapes it is depends on the binding's settings and on the extension's version, so all are read.
 
+mod quick;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -60,24 +63,68 @@ fn value<'a>(body: &Body<'a>, name: &str) -> Option<&'a RawValue> {
     }
 }
 
-/// The events of a batch.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Events {
-    /// Nothing: `null`, missing, `[]`.
-    None,
-    /// The text of a JSON array, an event an element.
-    Many(String),
-    /// The text of one event.
-    One(String),
+/// A batch, decoded.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Where events are that stand in the body, or in the text it holds, as they are.
+    plain: Vec<u8>,
+    /// Where events are that had to be decoded.
+    decoded: Vec<u8>,
+    events: Vec<Event>,
+    pub(super) metadata: BatchMetadata,
+    /// The body was taken apart without a general reader, which must have its say if an event is not what it
+    /// seems.
+    quick: bool,
 }
 
-/// One event of a batch, as its binding gave it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event<'a> {
-    /// A string: JSON text or Base64.
-    Text(Cow<'a, str>),
-    /// A JSON value as it stands: the host parsed the event itself.
-    Json(&'a str),
+/// One event of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    form: Form,
+    span: Range<usize>,
+    decoded: bool,
+}
+
+/// How the binding gave an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As a string that can only be Base64.
+    Base64,
+    /// As a string: JSON text or Base64.
+    Text,
+    /// As a JSON value: the host parsed the event itself.
+    Json,
+}
+
+impl Batch {
+    /// How many events there are.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// An event, as its binding gave it.
+    pub(super) fn event(&self, place: usize) -> (Form, &[u8]) {
+        let Some(event) = self.events.get(place) else {
+            return (Form::Json, &[]);
+        };
+        let bytes = match event.decoded {
+            true => &self.decoded,
+            false => &self.plain,
+        };
+        let bytes = bytes.get(event.span.clone()).unwrap_or_default();
+        (event.form, bytes)
+    }
+
+    /// Has the general reader read the body, if it has not done so already.
+    ///
+    /// # Errors
+    /// The body is not the host's protocol.
+    pub(super) fn reread(self) -> Result<Self, NotAnInvocation> {
+        match self.quick {
+            true => general(self.plain),
+            false => Ok(self),
+        }
+    }
 }
 
 /// What the host says about a batch, as far as it is used. All of it may be missing.
@@ -93,23 +140,100 @@ pub(super) struct BatchMetadata {
     pub retry_count: Option<i64>,
 }
 
-/// Decodes a batch. The body is given up, so that its memory is free before the events are read.
+/// Decodes a batch. The body is given up: its memory is used on, or free before the events are read.
 ///
 /// # Errors
 /// The body is not the host's protocol.
-pub(super) fn batch(bytes: Vec<u8>) -> Result<(Events, BatchMetadata), NotAnInvocation> {
-    let body = body(&bytes)?;
-    let metadata = body.metadata.map(batch_metadata).unwrap_or_default();
-    let events = value(&body, "events").map_or(Events::None, |raw| events(raw.get()));
-    Ok((events, metadata))
+pub(super) fn batch(bytes: Vec<u8>) -> Result<Batch, NotAnInvocation> {
+    if let Some(quick) = quick::read(&bytes)
+        && let Ok(metadata) = serde_json::from_slice::<&RawValue>(quick.metadata)
+        && metadata.get().starts_with('{')
+    {
+        return Ok(Batch {
+            metadata: batch_metadata(metadata),
+            events: quick.events,
+            decoded: quick.decoded.unwrap_or_default(),
+            plain: bytes,
+            quick: true,
+        });
+    }
+    general(bytes)
 }
 
-fn events(raw: &str) -> Events {
+fn general(bytes: Vec<u8>) -> Result<Batch, NotAnInvocation> {
+    let body = body(&bytes)?;
+    let mut batch = Batch {
+        plain: Vec::new(),
+        decoded: Vec::new(),
+        events: Vec::new(),
+        metadata: body.metadata.map(batch_metadata).unwrap_or_default(),
+        quick: false,
+    };
+    let (text, many) = match value(&body, "events") {
+        None => return Ok(batch),
+        Some(raw) => events(raw.get()),
+    };
+    drop(bytes);
+    batch.take_apart(text, many);
+    Ok(batch)
+}
+
+impl Batch {
+    /// Finds the events in the text of an array; a text that is none is one event.
+    fn take_apart(&mut self, text: String, many: bool) {
+        let elements = match serde_json::from_str::<Vec<&RawValue>>(&text) {
+            Ok(elements) if many => elements,
+            _ if many && text.trim() == "null" => Vec::new(),
+            // What can be read of it is read record by record.
+            _ => {
+                self.events.push(Event {
+                    form: Form::Text,
+                    span: 0..text.len(),
+                    decoded: false,
+                });
+                self.plain = text.into_bytes();
+                return;
+            }
+        };
+        for element in elements {
+            let raw = element.get();
+            let start = raw.as_ptr() as usize - text.as_ptr() as usize;
+            let string = raw.starts_with('"');
+            if string && raw.contains('\\') {
+                if let Ok(Text(event)) = serde_json::from_str::<Text<'_>>(raw) {
+                    let from = self.decoded.len();
+                    self.decoded.extend_from_slice(event.as_bytes());
+                    self.events.push(Event {
+                        form: Form::Text,
+                        span: from..self.decoded.len(),
+                        decoded: true,
+                    });
+                    continue;
+                }
+            } else if string {
+                self.events.push(Event {
+                    form: Form::Text,
+                    span: start + 1..start + raw.len() - 1,
+                    decoded: false,
+                });
+                continue;
+            }
+            self.events.push(Event {
+                form: Form::Json,
+                span: start..start + raw.len(),
+                decoded: false,
+            });
+        }
+        self.plain = text.into_bytes();
+    }
+}
+
+/// The text of the events, and whether it may be an array of them.
+fn events(raw: &str) -> (String, bool) {
     if !raw.starts_with('"') {
         return match raw.as_bytes().first() {
-            Some(b'[') => many(raw.to_owned()),
-            Some(b'n') => Events::None,
-            _ => Events::One(raw.to_owned()),
+            Some(b'[' | b'n') => (raw.to_owned(), true),
+            _ => (raw.to_owned(), false),
         };
     }
     let mended;
@@ -119,19 +243,19 @@ fn events(raw: &str) -> Events {
             mended = without_lone_surrogates(raw);
             match serde_json::from_str::<Text<'_>>(&mended) {
                 Ok(Text(text)) => text,
-                Err(_) => return Events::One(raw.to_owned()),
+                Err(_) => return (raw.to_owned(), false),
             }
         }
     };
     match text.trim_start().as_bytes().first() {
-        Some(b'[') => many(text.into_owned()),
+        Some(b'[') => (text.into_owned(), true),
         // One event as text, encoded once more.
         Some(b'"') => match serde_json::from_str::<Text<'_>>(&text) {
-            Ok(Text(event)) => Events::One(event.into_owned()),
-            Err(_) => Events::One(text.into_owned()),
+            Ok(Text(event)) => (event.into_owned(), false),
+            Err(_) => (text.into_owned(), false),
         },
-        _ if text.trim() == "null" => Events::None,
-        _ => Events::One(text.into_owned()),
+        _ if text.trim() == "null" => (text.into_owned(), true),
+        _ => (text.into_owned(), false),
     }
 }
 
@@ -169,44 +293,6 @@ fn surrogate(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let unit = u16::from_str_radix(digits, 16).ok()?;
     (0xD800..=0xDFFF).contains(&unit).then_some(unit)
-}
-
-fn many(text: String) -> Events {
-    let inside = text
-        .trim()
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
-    match inside {
-        Some(inside) if inside.trim().is_empty() => Events::None,
-        _ => Events::Many(text),
-    }
-}
-
-impl Events {
-    /// The single events, in batch order.
-    pub(super) fn iter(&self) -> Vec<Event<'_>> {
-        match self {
-            Self::None => Vec::new(),
-            Self::One(text) => vec![Event::Text(Cow::Borrowed(text))],
-            // An array that is none is one bad event: what can be read of it is read record by record.
-            Self::Many(text) => match serde_json::from_str::<Vec<&RawValue>>(text) {
-                Ok(elements) => elements
-                    .into_iter()
-                    .map(|element| event(element.get()))
-                    .collect(),
-                Err(_) => vec![Event::Text(Cow::Borrowed(text))],
-            },
-        }
-    }
-}
-
-fn event(raw: &str) -> Event<'_> {
-    if raw.starts_with('"')
-        && let Ok(Text(text)) = serde_json::from_str::<Text<'_>>(raw)
-    {
-        return Event::Text(text);
-    }
-    Event::Json(raw)
 }
 
 /// Metadata of a batch. Its keys can be overwritten by an event's own (single dispatch), so nothing
@@ -292,17 +378,14 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, NotAnInvocation> {
 mod tests {
     use super::*;
 
+    fn listed(batch: &Batch) -> Vec<String> {
+        let event = |place| String::from_utf8(batch.event(place).1.to_vec()).unwrap();
+        (0..batch.len()).map(event).collect()
+    }
+
     fn texts(data: &str) -> Vec<String> {
         let body = format!(r#"{{"Data":{{"events":{data}}},"Metadata":{{}}}}"#);
-        let (events, _) = batch(body.into_bytes()).unwrap();
-        events
-            .iter()
-            .into_iter()
-            .map(|event| match event {
-                Event::Text(text) => text.into_owned(),
-                Event::Json(text) => text.to_owned(),
-            })
-            .collect()
+        listed(&batch(body.into_bytes()).unwrap())
     }
 
     #[test]
@@ -335,10 +418,8 @@ mod tests {
         for data in [r#""null""#, "null", r#""[]""#, "[]", r#""[ ]""#] {
             assert_eq!(texts(data), Vec::<String>::new(), "{data}");
         }
-        assert_eq!(
-            batch(br#"{"Data":{},"Metadata":{}}"#.to_vec()).unwrap().0,
-            Events::None
-        );
+        let none = batch(br#"{"Data":{},"Metadata":{}}"#.to_vec()).unwrap();
+        assert_eq!(none.len(), 0);
     }
 
     #[test]
@@ -354,6 +435,74 @@ mod tests {
     fn half_a_surrogate_pair_spoils_nothing_else() {
         let events = texts(r#""[\"a\\\\\",\"\ud800\",\"\ud83d\ude00\",\"\udc00b\"]""#);
         assert_eq!(events, ["a\\", "\u{fffd}", "\u{1f600}", "\u{fffd}b"]);
+    }
+
+    /// A body as the host writes it.
+    fn host_body(events: &[String]) -> String {
+        let array = serde_json::to_string(events).unwrap();
+        let metadata = r#"{"PartitionContext":{"PartitionId":"1"},"SequenceNumberArray":"[1]"}"#;
+        format!(
+            r#"{{"Data":{{"events":{}}},"Metadata":{metadata}}}"#,
+            serde_json::to_string(&array).unwrap()
+        )
+    }
+
+    #[test]
+    fn the_hosts_own_form_is_read_the_quick_way() {
+        let text = r#"{"a":"b\"c","d":[1,"\u00e9\\","é"]}"#.replace("\\", "\\").to_owned();
+        for events in [
+            vec![text.clone()],
+            vec![text; 40],
+            vec!["eyJhIjoxfQ==".to_owned(); 3],
+        ] {
+            let batch = batch(host_body(&events).into_bytes()).unwrap();
+            assert!(batch.quick);
+            assert_eq!(listed(&batch), events);
+            assert_eq!(batch.metadata.sequence_numbers, [Some(1)]);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_quick_way_reads_as_the_general_one(
+            events in proptest::collection::vec(
+                proptest::prop_oneof![
+                    "[{\\[][ -~]{0,80}",
+                    "[{\\[]([\"\\\\/a\u{8}\u{c}\n\r\té€😀]|\\\\u00[0-9a-f]{2}|[a-z]{0,40}){0,30}",
+                    "[A-Za-z0-9+/]{1,40}=?",
+                    "[ -~]{0,20}",
+                ],
+                0..5,
+            ),
+            change in proptest::option::of((0_usize..400, proptest::prelude::any::<char>())),
+        ) {
+            let mut body = host_body(&events);
+            if let Some((at, letter)) = change
+                && let Some((start, old)) = body.char_indices().nth(at)
+            {
+                body.replace_range(start..start + old.len_utf8(), letter.encode_utf8(&mut [0; 4]));
+            }
+            let general = general(body.clone().into_bytes());
+            if let Some(quick) = quick::read(body.as_bytes())
+                && serde_json::from_slice::<&RawValue>(quick.metadata).is_ok()
+            {
+                let batch = batch(body.into_bytes()).unwrap();
+                // That a string is Base64 shows only when it is decoded, and so does what it is else.
+                let encoded = |place| match batch.event(place) {
+                    (Form::Base64, bytes) => base64_simd::STANDARD.check(bytes).is_ok(),
+                    _ => true,
+                };
+                if (0..batch.len()).all(encoded) {
+                    let general = general.unwrap();
+                    proptest::prop_assert_eq!(listed(&batch), listed(&general));
+                    proptest::prop_assert_eq!(batch.metadata, general.metadata);
+                }
+            } else if change.is_none() && events.iter().all(|event| event.starts_with(['{', '['])) && !events.is_empty() {
+                // Only an escape that has no meaning for both levels may send it the long way.
+                let surrogate = events.iter().any(|event| event.contains('😀'));
+                proptest::prop_assert!(surrogate, "not read the quick way");
+            }
+        }
     }
 
     #[test]
@@ -375,7 +524,7 @@ mod tests {
     fn reads_metadata_of_many_and_of_one() {
         let many = br#"{"Data":{},"Metadata":{"PartitionContext":{"PartitionId":"3"},"SequenceNumberArray":"[41,42]",
             "EnqueuedTimeUtcArray":"[\"2026-01-02T03:04:05.678\",\"bad\"]","RetryContext":{"RetryCount":2}}}"#;
-        let metadata = batch(many.to_vec()).unwrap().1;
+        let metadata = batch(many.to_vec()).unwrap().metadata;
         assert_eq!(metadata.partition.as_deref(), Some("3"));
         assert_eq!(metadata.sequence_numbers, [Some(41), Some(42)]);
         assert_eq!(
@@ -388,11 +537,11 @@ mod tests {
         );
         assert_eq!(metadata.retry_count, Some(2));
         let one = br#"{"Data":{},"Metadata":{"SequenceNumber":"42","EnqueuedTimeUtc":"2026-01-02T03:04:05Z"}}"#;
-        let metadata = batch(one.to_vec()).unwrap().1;
+        let metadata = batch(one.to_vec()).unwrap().metadata;
         assert_eq!(metadata.sequence_numbers, [Some(42)]);
         assert_eq!(metadata.enqueued.len(), 1);
         let odd = br#"{"Data":{},"Metadata":{"SequenceNumberArray":{"a":1},"PartitionContext":7}}"#;
-        assert_eq!(batch(odd.to_vec()).unwrap().1.partition, None);
+        assert_eq!(batch(odd.to_vec()).unwrap().metadata.partition, None);
     }
 
     #[test]

@@ -291,7 +291,9 @@ impl<'c> Document<'c> {
                 let body = reader.since(start);
                 let position = self.position(window, start);
                 let visit = &mut *window.visit;
-                window.record.show(body, self.context, &mut |item| visit(position, item));
+                window
+                    .record
+                    .show(body, self.context, &mut |item| visit(position, item));
                 self.value_done();
                 Step::To(reader.at())
             }

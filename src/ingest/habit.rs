@@ -213,7 +213,11 @@ impl Step {
         mut show: impl FnMut(Field, Value<'a>),
     ) -> bool {
         let base = reader.at();
-        if !self.bytes.get(behind..).is_some_and(|rest| reader.take(rest)) {
+        if !self
+            .bytes
+            .get(behind..)
+            .is_some_and(|rest| reader.take(rest))
+        {
             return false;
         }
         for fixed in &self.fixed {
@@ -221,7 +225,10 @@ impl Step {
                 fixed.span.start.checked_sub(behind),
                 fixed.span.end.checked_sub(behind),
             ) {
-                show(fixed.field, fixed.kind.value(reader, base + start..base + end));
+                show(
+                    fixed.field,
+                    fixed.kind.value(reader, base + start..base + end),
+                );
             }
         }
         true
@@ -328,7 +335,9 @@ impl Order {
             let known = former
                 .iter_mut()
                 .find(|former| self::name(&former_text, former) == name);
-            member.held = known.map(|known| std::mem::take(&mut known.held)).unwrap_or_default();
+            member.held = known
+                .map(|known| std::mem::take(&mut known.held))
+                .unwrap_or_default();
             let begins = self.text.get(member.value.start);
             // Envelopes are told by these; they are read with care each time.
             let plain = !matches!(member.field, Some(Field::Records | Field::Value));

@@ -319,8 +319,20 @@ impl<'a> Reader<'a> {
         self.rest_of_string()
     }
 
+    /// Steps over the string whose opening quote was the last byte.
+    #[inline(always)]
+    pub(super) fn skip_rest_of_string(&mut self) -> Result<()> {
+        let start = self.at;
+        let end = plain_run(self.source.bytes, start);
+        if end <= self.source.utf8.len() && self.source.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(());
+        }
+        self.rest_of_rare_string(start, end).map(|_| ())
+    }
+
     /// Reads the string whose opening quote was the last byte.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rest_of_string(&mut self) -> Result<Text<'a>> {
         let start = self.at;
         let end = plain_run(self.source.bytes, start);
@@ -568,7 +580,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Steps from `at` over bytes that end no string, sixteen at a time.
-#[inline]
+#[inline(always)]
 fn plain_run(bytes: &[u8], mut at: usize) -> usize {
     const QUOTE: u8x16 = u8x16::new([b'"'; 16]);
     const BACKSLASH: u8x16 = u8x16::new([b'\\'; 16]);

@@ -124,12 +124,11 @@ impl<'a> Record<'a> {
                 }
                 first = false;
                 match step.slot {
-                    Slot::Text(field) => {
+                    Slot::Text(Some(field)) => {
                         let text = reader.rest_of_string()?;
-                        if let Some(field) = field {
-                            self.fields(level).set(field, Value::Text(text));
-                        }
+                        self.fields(level).set(field, Value::Text(text));
                     }
+                    Slot::Text(None) => reader.skip_rest_of_string()?,
                     slot => {
                         stop = Some(slot);
                         break;
@@ -341,13 +340,8 @@ impl<'a> Record<'a> {
         };
         let read = self.place_span?;
         let part = |field| self.place.value(field);
-        std::ptr::eq(span, read).then(|| {
-            Place::of_parts(
-                part(Field::Country),
-                part(Field::State),
-                part(Field::City),
-            )
-        })
+        std::ptr::eq(span, read)
+            .then(|| Place::of_parts(part(Field::Country), part(Field::State), part(Field::City)))
     }
 
     /// Shows the visitor what the record says; `body` is the record as it stands.

@@ -864,19 +864,24 @@ fn an_allowed_sign_in_borrows() {
     record["properties"]["servicePrincipalName"] = json!("nightly");
     let text = record.to_string();
     let mut borrowed = false;
-    read_text(text.as_bytes(), &Context::default(), &mut Habit::default(), &mut |_, item| {
-        if let Item::SignIn(sign_in) = item {
-            borrowed = [
-                &sign_in.id,
-                &sign_in.name,
-                &sign_in.country,
-                &sign_in.city,
-                &sign_in.result_code,
-            ]
-            .iter()
-            .all(|text| matches!(text, Some(Cow::Borrowed(_))));
-            assert_eq!(sign_in.ip, Some(IpAddr::from([203, 0, 113, 9])));
-        }
-    });
+    read_text(
+        text.as_bytes(),
+        &Context::default(),
+        &mut Habit::default(),
+        &mut |_, item| {
+            if let Item::SignIn(sign_in) = item {
+                borrowed = [
+                    &sign_in.id,
+                    &sign_in.name,
+                    &sign_in.country,
+                    &sign_in.city,
+                    &sign_in.result_code,
+                ]
+                .iter()
+                .all(|text| matches!(text, Some(Cow::Borrowed(_))));
+                assert_eq!(sign_in.ip, Some(IpAddr::from([203, 0, 113, 9])));
+            }
+        },
+    );
     assert!(borrowed);
 }

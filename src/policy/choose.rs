@@ -20,7 +20,12 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn add<K: Eq + std::hash::Hash>(map: &mut FxHashMap<K, Self>, key: K, index: usize, sure: bool) {
+    fn add<K: Eq + std::hash::Hash>(
+        map: &mut FxHashMap<K, Self>,
+        key: K,
+        index: usize,
+        sure: bool,
+    ) {
         map.entry(key)
             .and_modify(|candidates| candidates.others.push(index))
             .or_insert(Self {

@@ -208,7 +208,10 @@ impl<N: Address> Track<N> {
     }
 
     fn ranges(&self) -> impl Iterator<Item = (N, N)> {
-        self.lows().iter().copied().zip(self.highs().iter().copied())
+        self.lows()
+            .iter()
+            .copied()
+            .zip(self.highs().iter().copied())
     }
 
     /// The merged range with the greatest lower end that is not above the address.

@@ -141,9 +141,7 @@ impl PlaceSet {
         };
         self.countries.binary_search(&country).is_ok()
             || self.countries.len() < self.sorted.len()
-                && self
-                    .in_country(country)
-                    .any(|place| place.matches(sign_in))
+                && self.in_country(country).any(|place| place.matches(sign_in))
     }
 
     /// The place that a sign-in is at; `None` also where its country is unknown.

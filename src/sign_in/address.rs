@@ -47,8 +47,7 @@ fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
             return None;
         }
     }
-    (dots == 3 && digits > 0 && text.len() <= 15)
-        .then(|| Ipv4Addr::from_bits(address << 8 | octet))
+    (dots == 3 && digits > 0 && text.len() <= 15).then(|| Ipv4Addr::from_bits(address << 8 | octet))
 }
 
 /// Strips blanks, brackets, a port and a zone id from an address; `None` where nothing is left.

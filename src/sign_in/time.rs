@@ -64,7 +64,27 @@ impl Timestamp {
 #[inline]
 fn log_form(text: &[u8]) -> Option<Timestamp> {
     let (head, rest) = text.split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *head
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        i1,
+        i2,
+        b':',
+        s1,
+        s2,
+    ] = *head
     else {
         return None;
     };
@@ -75,7 +95,9 @@ fn log_form(text: &[u8]) -> Option<Timestamp> {
     let mut two = |tens: u8, ones: u8| {
         let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
         digits_only &= tens < 10 && ones < 10;
-        u32::from(tens).wrapping_mul(10).wrapping_add(u32::from(ones))
+        u32::from(tens)
+            .wrapping_mul(10)
+            .wrapping_add(u32::from(ones))
     };
     let (century, year) = (two(y1, y2), two(y3, y4));
     let (month, day) = (two(m1, m2), two(d1, d2));

@@ -222,7 +222,11 @@ impl<'f, 'p> Feed<'f, 'p> {
 
     /// Hears how many lines there are up to the end of the last block.
     fn passed(&mut self, lines: u64) {
-        if let Some(Open { mode: Mode::Lines(before), .. }) = &mut self.open {
+        if let Some(Open {
+            mode: Mode::Lines(before),
+            ..
+        }) = &mut self.open
+        {
             before.lines = lines;
         }
     }

@@ -8,24 +8,29 @@ const HEADER: &str = "Date (UTC),Request ID,Service principal ID,Service princip
 /// Shows what comes of each row: an id, or an error.
 fn read_with(text: &str, context: &Context) -> Vec<(u64, String)> {
     let mut found = Vec::new();
-    read_text(text.as_bytes(), context, &mut Habit::default(), &mut |position, item| {
-        let shown = match item {
-            Item::SignIn(sign_in) => format!(
-                "{} {:?} {:?}",
-                sign_in.id_text(),
-                sign_in.kind,
-                sign_in.outcome
-            ),
-            Item::AuditEvent => "audit".to_owned(),
-            Item::Other(name) => format!("other {name}"),
-            Item::Reject(reject) => format!(
-                "{} <{}>",
-                reject.error,
-                String::from_utf8_lossy(&reject.body)
-            ),
-        };
-        found.push((position.line, shown));
-    });
+    read_text(
+        text.as_bytes(),
+        context,
+        &mut Habit::default(),
+        &mut |position, item| {
+            let shown = match item {
+                Item::SignIn(sign_in) => format!(
+                    "{} {:?} {:?}",
+                    sign_in.id_text(),
+                    sign_in.kind,
+                    sign_in.outcome
+                ),
+                Item::AuditEvent => "audit".to_owned(),
+                Item::Other(name) => format!("other {name}"),
+                Item::Reject(reject) => format!(
+                    "{} <{}>",
+                    reject.error,
+                    String::from_utf8_lossy(&reject.body)
+                ),
+            };
+            found.push((position.line, shown));
+        },
+    );
     found
 }
 
@@ -119,10 +124,15 @@ fn invalid_utf8_costs_its_row() {
     text[at] = 0xFF;
     text.extend_from_slice(row("b").as_bytes());
     let mut found = Vec::new();
-    read_text(&text, &Context::default(), &mut Habit::default(), &mut |_, item| match item {
-        Item::Reject(reject) => found.push(reject.error),
-        item => found.push(format!("{}", matches!(item, Item::SignIn(_)))),
-    });
+    read_text(
+        &text,
+        &Context::default(),
+        &mut Habit::default(),
+        &mut |_, item| match item {
+            Item::Reject(reject) => found.push(reject.error),
+            item => found.push(format!("{}", matches!(item, Item::SignIn(_)))),
+        },
+    );
     assert!(found[0].contains("invalid UTF-8"), "{found:?}");
     assert_eq!(found[1], "true");
 }

@@ -601,14 +601,14 @@ fn what_becomes_of_findings() {
         let judgement = policy.judge(&with(&words));
         let codes: Vec<_> = judgement.reasons.iter().map(|code| code.as_str()).collect();
         let severity = match judgement.verdict {
-            Verdict::Allowed => *severity,
-            _ => judgement.severity,
+            Verdict::Allowed => severity,
+            _ => &judgement.severity,
         };
         let verdict_word = judgement.verdict.as_str();
         let got = (verdict_word, codes.join(" "), judgement.action, severity);
         assert_eq!(
             got,
-            (*verdict, (*reasons).to_owned(), *action, *severity),
+            (*verdict, (*reasons).to_owned(), *action, severity),
             "{defaults}\n{words}"
         );
         assert_eq!(judgement.is_due(), *action == Action::Alert);

@@ -1,0 +1,290 @@
+//! The batch as the host writes it, taken apart in one pass over its bytes.
+//!
+//! The host writes `{"Data":{"events":"[…]"},"Metadata":{…}}`, without a blank, and the events as strings in the
+//! array: Base64 where the binding asks for bytes, else JSON text that is escaped twice. A general reader goes over
+//! such a body several times. This one accepts nothing but that form: at the first byte that it does not expect it
+//! gives up, and the general reader has its say. What it accepts, both read alike: a property test holds that.
+
+use std::ops::Range;
+
+use wide::u8x16;
+
+use super::{Event, Form};
+
+const HEAD: &[u8] = br#"{"Data":{"events":"["#;
+const TAIL: &[u8] = br#""},"Metadata":"#;
+/// A quote of an event's string, which the array's own string escapes.
+const EDGE: &[u8] = br#"\""#;
+/// A quote within an event: escaped as JSON text in the array, and again as JSON text in the body.
+const QUOTE: &[u8] = br#"\\\""#;
+
+/// A body taken apart.
+#[derive(Debug)]
+pub(super) struct Quick<'b> {
+    pub(super) metadata: &'b [u8],
+    pub(super) events: Vec<Event>,
+    /// Where the events are, if they had to be decoded; else they are in the body itself.
+    pub(super) decoded: Option<Vec<u8>>,
+}
+
+/// Takes a body apart, if it has the one form.
+pub(super) fn read(body: &[u8]) -> Option<Quick<'_>> {
+    let array_start = HEAD.len();
+    let tail = memchr::memmem::rfind(body, TAIL)?;
+    if !body.starts_with(HEAD) || tail < array_start {
+        return None;
+    }
+    let metadata = body.get(tail + TAIL.len()..)?.strip_suffix(b"}")?;
+    let array_end = tail.checked_sub(1)?;
+    if body.get(array_end) != Some(&b']') {
+        return None;
+    }
+    match body.get(array_start + EDGE.len())? {
+        b'{' | b'[' => {
+            let (events, decoded) = texts(body.get(array_start..array_end)?)?;
+            Some(Quick {
+                metadata,
+                events,
+                decoded: Some(decoded),
+            })
+        }
+        first if first.is_ascii_alphanumeric() => Some(Quick {
+            metadata,
+            events: encoded(body, array_start, array_end)?,
+            decoded: None,
+        }),
+        _ => None,
+    }
+}
+
+/// The spans of events in Base64. That it is Base64 shows when it is decoded.
+fn encoded(body: &[u8], mut at: usize, end: usize) -> Option<Vec<Event>> {
+    let mut events = Vec::new();
+    loop {
+        let start = at + EDGE.len();
+        if body.get(at..start) != Some(EDGE) || start >= end {
+            return None;
+        }
+        let stop = start + memchr::memchr(b'\\', body.get(start..end)?)?;
+        at = stop + EDGE.len();
+        if body.get(stop..at) != Some(EDGE) || stop == start {
+            return None;
+        }
+        events.push(Event {
+            form: Form::Base64,
+            span: start..stop,
+            decoded: false,
+        });
+        match body.get(at)? {
+            b',' if at < end => at += 1,
+            b']' if at == end => return Some(events),
+            _ => return None,
+        }
+    }
+}
+
+/// Decodes events that are text.
+fn texts(array: &[u8]) -> Option<(Vec<Event>, Vec<u8>)> {
+    let mut decoder = Decoder {
+        source: array,
+        at: 0,
+        // Decoding makes a text shorter; copies of sixteen bytes may reach beyond its end.
+        out: vec![0; array.len() + 2 * CHUNK],
+        end: 0,
+    };
+    let mut events = Vec::new();
+    loop {
+        if !decoder.take(EDGE) || !matches!(decoder.peek(), Some(b'{' | b'[')) {
+            return None;
+        }
+        let span = decoder.event()?;
+        events.push(Event {
+            form: Form::Text,
+            span,
+            decoded: true,
+        });
+        match decoder.peek() {
+            Some(b',') => decoder.at += 1,
+            None => break,
+            Some(_) => return None,
+        }
+    }
+    decoder.out.truncate(decoder.end);
+    simdutf8::basic::from_utf8(&decoder.out).ok()?;
+    Some((events, decoder.out))
+}
+
+const CHUNK: usize = 16;
+
+/// Undoes two levels of JSON escapes at once.
+struct Decoder<'a> {
+    source: &'a [u8],
+    at: usize,
+    out: Vec<u8>,
+    end: usize,
+}
+
+impl Decoder<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.source.get(self.at).copied()
+    }
+
+    fn take(&mut self, expected: &[u8]) -> bool {
+        let taken = self
+            .source
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(expected));
+        if taken {
+            self.at += expected.len();
+        }
+        taken
+    }
+
+    fn push(&mut self, byte: u8) -> Option<()> {
+        *self.out.get_mut(self.end)? = byte;
+        self.end += 1;
+        Some(())
+    }
+
+    fn push_char(&mut self, letter: char) -> Option<()> {
+        letter
+            .encode_utf8(&mut [0; 4])
+            .bytes()
+            .try_for_each(|byte| self.push(byte))
+    }
+
+    /// Decodes up to the closing quote of an event, and steps over that.
+    fn event(&mut self) -> Option<Range<usize>> {
+        let start = self.end;
+        loop {
+            self.plain()?;
+            if self.take(QUOTE) {
+                self.push(b'"')?;
+            } else if self.take(EDGE) {
+                return Some(start..self.end);
+            } else {
+                self.rare()?;
+            }
+        }
+    }
+
+    /// Copies text and quotes, sixteen bytes at a time, up to anything else.
+    fn plain(&mut self) -> Option<()> {
+        const BACKSLASH: u8x16 = u8x16::new([b'\\'; CHUNK]);
+        const DOUBLE: u8x16 = u8x16::new([b'"'; CHUNK]);
+        const CONTROL: u8x16 = u8x16::new([0x1F; CHUNK]);
+        while let Some(bytes) = self
+            .source
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk::<{ 2 * CHUNK }>())
+        {
+            let (low, high) = bytes.split_first_chunk::<CHUNK>()?;
+            let (low, high) = (u8x16::new(*low), u8x16::new(*high.first_chunk()?));
+            let mask = |low: u8x16, high: u8x16| low.to_bitmask() | high.to_bitmask() << CHUNK;
+            let backslash = mask(low.simd_eq(BACKSLASH), high.simd_eq(BACKSLASH));
+            let double = mask(low.simd_eq(DOUBLE), high.simd_eq(DOUBLE));
+            let control = mask(
+                low.simd_eq(low.min(CONTROL)),
+                high.simd_eq(high.min(CONTROL)),
+            );
+            // One bit at each place where three backslashes and a quote begin.
+            let mut quotes = backslash & backslash >> 1 & backslash >> 2 & double >> 3;
+            let covered = quotes | quotes << 1 | quotes << 2 | quotes << 3;
+            let odd = (backslash | double | control) & !covered;
+            // 32 if there is nothing odd.
+            let stop = odd.trailing_zeros() as usize;
+            let mut from = 0;
+            // A quote before the stop lies before it as a whole: none of its bytes is odd.
+            while quotes != 0 && (quotes.trailing_zeros() as usize) < stop {
+                let quote = quotes.trailing_zeros() as usize;
+                self.copy(from, quote)?;
+                self.push(b'"')?;
+                from = quote + QUOTE.len();
+                quotes &= quotes - 1;
+            }
+            self.copy(from, stop)?;
+            self.at += stop;
+            if odd != 0 {
+                // What is cut off by the end of the block begins the next one.
+                match self.source.get(self.at..) {
+                    Some(rest) if rest.starts_with(QUOTE) => continue,
+                    _ => return Some(()),
+                }
+            }
+        }
+        while let Some(byte) = self.peek()
+            && !matches!(byte, b'\\' | b'"' | 0..0x20)
+        {
+            self.push(byte)?;
+            self.at += 1;
+        }
+        Some(())
+    }
+
+    /// Copies these bytes behind the cursor, at most 32.
+    #[inline]
+    fn copy(&mut self, from: usize, to: usize) -> Option<()> {
+        let start = self.at + from;
+        // Short runs are copied with what follows them, which the next copy overwrites.
+        for offset in [0, CHUNK] {
+            if from + offset >= to {
+                break;
+            }
+            let end = self.end + offset;
+            match self
+                .source
+                .get(start + offset..)
+                .and_then(|rest| rest.first_chunk::<CHUNK>())
+            {
+                Some(chunk) => *self.out.get_mut(end..)?.first_chunk_mut()? = *chunk,
+                None => {
+                    let rest = self.source.get(start + offset..self.at + to)?;
+                    self.out
+                        .get_mut(end..end + rest.len())?
+                        .copy_from_slice(rest);
+                }
+            }
+        }
+        self.end += to - from;
+        Some(())
+    }
+
+    /// Decodes an escape within an event; `None` for whatever needs a closer look.
+    #[cold]
+    fn rare(&mut self) -> Option<()> {
+        if self.take(br"\\") {
+            // The event's own escape, whose backslash was escaped.
+            let letter = self.peek()?;
+            self.at += 1;
+            return match letter {
+                b'\\' if self.take(br"\") => self.push(b'\\'),
+                b'/' => self.push(b'/'),
+                b'b' => self.push(8),
+                b'f' => self.push(12),
+                b'n' => self.push(b'\n'),
+                b'r' => self.push(b'\r'),
+                b't' => self.push(b'\t'),
+                b'u' => self.code_unit(),
+                _ => None,
+            };
+        }
+        if self.take(br"\u") {
+            let before = self.end;
+            self.code_unit()?;
+            // What has a meaning of its own in the array is not taken for a letter.
+            let meant = self.out.get(before)?;
+            return (!matches!(meant, b'"' | b'\\' | 0..0x20)).then_some(());
+        }
+        None
+    }
+
+    /// Decodes four hexadecimal digits that are no half of a surrogate pair.
+    fn code_unit(&mut self) -> Option<()> {
+        let digits = self.source.get(self.at..self.at + 4)?;
+        let unit = digits.iter().try_fold(0, |unit, digit| {
+            Some(unit << 4 | char::from(*digit).to_digit(16)?)
+        })?;
+        self.at += 4;
+        self.push_char(char::from_u32(unit)?)
+    }
+}
