@@ -14,6 +14,16 @@ pub(crate) const APPS: usize = 1_000;
 /// Ranges of the large policy.
 pub(crate) const MANY_RANGES: usize = 100_000;
 
+/// A policy whose entries stand in the file [`INCLUDED`].
+pub(crate) const POLICY_OF_INCLUDE: &str = concat!(
+    "version = 1\ninclude = [\"entries.toml\"]\n\n",
+    "[defaults]\nmax_event_age = \"3650d\"\n",
+);
+/// A file beside the policy.
+pub(crate) const INCLUDED: &str = "entries.toml";
+/// The records are of one fixed day: they must not grow too old to be sent.
+const POLICY_HEAD: &str = "version = 1\n\n[defaults]\nmax_event_age = \"3650d\"\n";
+
 const SEED: u64 = 20_261_123;
 const TENANT: &str = "d2eac902-2c5d-4ce1-a3c9-0b6600e03d2c";
 const PLACES: [(&str, &str, &str, f64, f64); 8] = [
@@ -110,6 +120,13 @@ impl Data {
             text.push('\n');
         }
         text
+    }
+
+    /// The policy's entries without its head, for a file that is included.
+    pub(crate) fn entries(&self) -> &str {
+        self.policy
+            .strip_prefix(POLICY_HEAD)
+            .unwrap_or(&self.policy)
     }
 
     /// Findings that `check` lists.
@@ -401,8 +418,7 @@ fn clock(tenths: usize, fraction: usize) -> String {
 
 /// The policy, with further ranges for each entry that no record comes from.
 fn policy(apps: &[App], extra: usize, random: &mut Random) -> String {
-    // The records are of one fixed day: they must not grow too old to be sent.
-    let mut text = String::from("version = 1\n\n[defaults]\nmax_event_age = \"3650d\"\n");
+    let mut text = String::from(POLICY_HEAD);
     for (index, app) in apps.iter().enumerate() {
         let v4 = app
             .v4

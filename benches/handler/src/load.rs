@@ -48,6 +48,13 @@ impl Cycle {
         &self.requests[next % self.requests.len()]
     }
 
+    /// For another policy: every answer is held to what is due once more.
+    pub(crate) fn forget_answers(&self) {
+        for request in &self.requests {
+            request.forget_answer();
+        }
+    }
+
     /// Bytes of all bodies.
     pub(crate) fn body_bytes(&self) -> usize {
         self.requests.iter().map(|request| request.body_bytes).sum()
@@ -297,5 +304,66 @@ async fn wait_until(due: Instant) {
     }
     while Instant::now() < due {
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::{BATCH, Data};
+    use crate::wire::{Framing, Shape, requests};
+
+    /// The answer that is due, so that it can be spoilt.
+    fn answer(request: &Request) -> Value {
+        let expected = &request.expected;
+        let alerts = expected.alerts.iter().map(|(key, count)| {
+            let (app_id, ip, country, codes, hour) = key;
+            let reasons: Vec<Value> = codes.iter().map(|code| json!({ "code": code })).collect();
+            let alert = json!({
+                "app": { "app_id": app_id },
+                "sign_in": { "ip": ip, "country": country },
+                "reasons": reasons,
+                "time": format!("{hour}:00:00.0000000Z"),
+                "count": count,
+            });
+            json!({ "sink": "", "alert": alert }).to_string()
+        });
+        let log = format!(
+            "sign-ins judged: {} (events: 1): {} allowed, {} outside the policy, 0 of unlisted apps; \
+             duplicates: 0, rejected: 0; alerts raised: {}, findings recorded: {}",
+            expected.sign_ins,
+            expected.sign_ins - expected.violations,
+            expected.violations,
+            expected.alerts.len(),
+            expected.recorded,
+        );
+        json!({ "Outputs": { "alerts": alerts.collect::<Vec<_>>() }, "Logs": [log] })
+    }
+
+    #[test]
+    fn wrong_answers_are_found_out() {
+        let data = Data::generate(20 * BATCH);
+        let requests = requests(Shape::Parsed, Framing::AZURE, &data.records, 1);
+        let due = |request: &&Request| request.expected.alerts.len() > 1;
+        let request = requests.iter().find(due).unwrap();
+        let good = answer(request);
+        let verify = |answer: &Value| super::verify(request, answer.to_string().as_bytes());
+        verify(&good).unwrap();
+        let mut missing = good.clone();
+        missing["Outputs"]["alerts"].as_array_mut().unwrap().pop();
+        assert!(verify(&missing).is_err());
+        let mut twice = good.clone();
+        let alerts = twice["Outputs"]["alerts"].as_array_mut().unwrap();
+        alerts.push(alerts[0].clone());
+        assert!(verify(&twice).is_err());
+        let mut rejected = good.clone();
+        rejected["Outputs"]["rejected"] = "{}".into();
+        assert!(verify(&rejected).is_err());
+        let mut fewer = good.clone();
+        let log = good["Logs"][0].as_str().unwrap().replace(": 100", ": 99");
+        fewer["Logs"][0] = log.into();
+        assert!(verify(&fewer).is_err());
     }
 }

@@ -16,14 +16,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use check::Check;
 use client::Client;
-use data::{APPS, BATCH, Data, MANY_RANGES};
+use data::{APPS, BATCH, Data, MANY_RANGES, Record};
 use load::{Cycle, Done, Target};
 use report::{Table, mebibytes, median, milliseconds, percent, quantile, spread, whole};
 use server::{Memory, Server};
@@ -34,6 +33,8 @@ use wire::{Framing, Shape};
 const ENOUGH_BYTES: usize = 64 << 20;
 /// Rounds of the floor are shorter: there is less to be seen.
 const FLOOR_SHARE: f64 = 0.5;
+/// Records of a variant: enough for bodies of 64 MiB, and few enough where a batch takes long.
+const VARIANT_RECORDS: usize = 36_000;
 /// Runs of `check` before everything else, and again after it.
 const CHECKS: usize = 5;
 
@@ -121,6 +122,8 @@ struct Saturation {
     batches: Vec<f64>,
     records: usize,
     cpu: Duration,
+    /// CPU time of the load generator.
+    own_cpu: Duration,
     elapsed: Duration,
 }
 
@@ -136,10 +139,11 @@ impl Saturation {
             Target::Spwatch => settings.duration,
             Target::Floor => settings.duration.mul_f64(FLOOR_SHARE),
         };
-        let before = server.cpu()?;
+        let (before, own_before) = (server.cpu()?, server::own_cpu(settings)?);
         let done =
             load::saturate(server.port, cycle, target, settings.connections, duration).await?;
         self.cpu += server.cpu()? - before;
+        self.own_cpu += server::own_cpu(settings)? - own_before;
         self.rates.push(done.records_per_second());
         self.batches.push(done.batches_per_second());
         self.records += done.records;
@@ -147,9 +151,12 @@ impl Saturation {
         Ok(())
     }
 
-    /// Share of the time in which the server computed; beyond 100 % with more than one core.
-    fn busy(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
+    /// Share of the time in which the server computed, and the load generator. With neither near
+    /// 100 %, something else had the cores.
+    fn busy(&self) -> String {
+        let elapsed = self.elapsed.as_secs_f64();
+        let [server, own] = [self.cpu, self.own_cpu].map(|cpu| cpu.as_secs_f64() / elapsed);
+        format!("{} / {}", percent(server), percent(own))
     }
 
     fn records_per_cpu_second(&self) -> f64 {
@@ -190,7 +197,7 @@ async fn measure() -> anyhow::Result<()> {
     print_steady(&rows);
     print_memory(&rows);
     print_against(&rows, &check);
-    variants(&settings, &data, &folder.0, &policy, &rows).await
+    variants(&settings, &data, &folder, [&policy, &many], rows.first()).await
 }
 
 fn print_head(settings: &Settings, data: &Data, check: &Check) {
@@ -249,8 +256,7 @@ async fn start_up(
             let mut server = Server::spwatch(settings, folder, policy, &settings.log)?;
             ready.push(server.ready().await?.as_secs_f64() * 1e3);
             let mut client = Client::connect(server.port).await?;
-            // Each policy gives its entries other lines, and the answer another length.
-            request.answer_bytes.store(0, Ordering::Relaxed);
+            request.forget_answer();
             load::exchange(&mut client, &request, Target::Spwatch).await?;
             answered.push(server.age().as_secs_f64() * 1e3);
             resident.push(server.memory()?.resident as f64);
@@ -277,29 +283,14 @@ async fn row(
     events: usize,
 ) -> anyhow::Result<Row> {
     tell(&name(shape, events));
-    let cycle = cycle(data, shape, Framing::AZURE, events);
-    let mut server = Server::spwatch(settings, folder, policy, &settings.log)?;
-    server.ready().await?;
-    let mut floor = Server::floor(settings, folder)?;
-    floor.ready().await?;
+    let cycle = cycle(&data.records, shape, Framing::AZURE, events);
+    let (server, floor) = servers(settings, folder, policy, &settings.log).await?;
     // The first batch waits for the policy: memory before the load is memory after it.
     let mut client = Client::connect(server.port).await?;
     let first = cycle.requests.first().context("there is no batch")?;
     load::exchange(&mut client, first, Target::Spwatch).await?;
     let start = server.memory()?;
-    load::verify_all(server.port, &cycle, Target::Spwatch).await?;
-    load::verify_all(floor.port, &cycle, Target::Floor).await?;
-    let mut spwatch_rounds = Saturation::default();
-    let mut floor_rounds = Saturation::default();
-    for _ in 0..settings.rounds {
-        let (spwatch, ignoring) = (Target::Spwatch, Target::Floor);
-        spwatch_rounds
-            .round(settings, &server, &cycle, spwatch)
-            .await?;
-        floor_rounds
-            .round(settings, &floor, &cycle, ignoring)
-            .await?;
-    }
+    let (spwatch_rounds, floor_rounds) = rounds(settings, &server, &floor, &cycle).await?;
     let steady_rate = median(&spwatch_rounds.batches) / 2.0;
     let mut steady = load::steady(server.port, &cycle, steady_rate, settings.duration * 2).await?;
     steady.latencies.sort_unstable();
@@ -322,8 +313,44 @@ async fn row(
     })
 }
 
-fn cycle(data: &Data, shape: Shape, framing: Framing, events: usize) -> Arc<Cycle> {
-    let cycle = Cycle::new(wire::requests(shape, framing, &data.records, events));
+/// Starts spwatch, and the floor beside it.
+async fn servers(
+    settings: &Settings,
+    folder: &Path,
+    policy: &Path,
+    log: &str,
+) -> anyhow::Result<(Server, Server)> {
+    let mut server = Server::spwatch(settings, folder, policy, log)?;
+    server.ready().await?;
+    let mut floor = Server::floor(settings, folder)?;
+    floor.ready().await?;
+    Ok((server, floor))
+}
+
+/// Every body once, then rounds of both in turn, so that what disturbs one disturbs the other.
+async fn rounds(
+    settings: &Settings,
+    server: &Server,
+    floor: &Server,
+    cycle: &Arc<Cycle>,
+) -> anyhow::Result<(Saturation, Saturation)> {
+    load::verify_all(server.port, cycle, Target::Spwatch).await?;
+    load::verify_all(floor.port, cycle, Target::Floor).await?;
+    let mut judging = Saturation::default();
+    let mut ignoring = Saturation::default();
+    for _ in 0..settings.rounds {
+        judging
+            .round(settings, server, cycle, Target::Spwatch)
+            .await?;
+        ignoring
+            .round(settings, floor, cycle, Target::Floor)
+            .await?;
+    }
+    Ok((judging, ignoring))
+}
+
+fn cycle(records: &[Record], shape: Shape, framing: Framing, events: usize) -> Arc<Cycle> {
+    let cycle = Cycle::new(wire::requests(shape, framing, records, events));
     if cycle.body_bytes() < ENOUGH_BYTES {
         tell("the bodies are below 64 MiB: caches may know them, take more RECORDS");
     }
@@ -337,7 +364,7 @@ fn print_saturation(rows: &[Row]) {
         "body, KiB",
         "records/s",
         "log MB/s",
-        "busy",
+        "busy: server / load",
         "records/CPU s",
         "CPU us/record",
         "of it floor",
@@ -345,7 +372,7 @@ fn print_saturation(rows: &[Row]) {
     let mut floor = Table::new(&[
         "floor: body read, ignored",
         "records/s",
-        "busy",
+        "busy: server / load",
         "records/CPU s",
         "CPU us/record",
     ]);
@@ -356,7 +383,7 @@ fn print_saturation(rows: &[Row]) {
             whole(row.body_bytes / 1024.0),
             spread(&spwatch.rates, whole),
             whole(median(&spwatch.rates) * row.log_bytes / 1e6),
-            percent(spwatch.busy()),
+            spwatch.busy(),
             whole(spwatch.records_per_cpu_second()),
             spwatch.microseconds_of_record(),
             ignoring.microseconds_of_record(),
@@ -364,7 +391,7 @@ fn print_saturation(rows: &[Row]) {
         floor.row(vec![
             row.name(),
             spread(&ignoring.rates, whole),
-            percent(ignoring.busy()),
+            ignoring.busy(),
             whole(ignoring.records_per_cpu_second()),
             ignoring.microseconds_of_record(),
         ]);
@@ -463,11 +490,17 @@ fn print_against(rows: &[Row], check: &Check) {
 async fn variants(
     settings: &Settings,
     data: &Data,
-    folder: &Path,
-    policy: &Path,
-    rows: &[Row],
+    folder: &Folder,
+    [policy, many]: [&Path; 2],
+    as_above: Option<&Row>,
 ) -> anyhow::Result<()> {
-    println!("## Variants of `binary`, 1 x {BATCH}, at saturation\n");
+    let split = folder.policy("split.toml", data::POLICY_OF_INCLUDE)?;
+    folder.policy(data::INCLUDED, data.entries())?;
+    let records = data.records.get(..VARIANT_RECORDS).unwrap_or(&data.records);
+    let azure = cycle(records, Shape::Binary, Framing::AZURE, 1);
+    let large = cycle(records, Shape::Binary, Framing::Chunked(64 << 10), 1);
+    let length = cycle(records, Shape::Binary, Framing::ContentLength, 1);
+
     let mut table = Table::new(&[
         "variant",
         "records/s",
@@ -475,51 +508,35 @@ async fn variants(
         "CPU us/record",
         "of it floor",
     ]);
-    let mut add = |name: &str, spwatch: &Saturation, floor: &Saturation| {
+    let mut add = |name: &str, judging: &Saturation, ignoring: &Saturation| {
         table.row(vec![
             name.to_owned(),
-            spread(&spwatch.rates, whole),
-            whole(spwatch.records_per_cpu_second()),
-            spwatch.microseconds_of_record(),
-            floor.microseconds_of_record(),
+            spread(&judging.rates, whole),
+            whole(judging.records_per_cpu_second()),
+            judging.microseconds_of_record(),
+            ignoring.microseconds_of_record(),
         ]);
     };
-    let Some(first) = rows.first() else {
-        bail!("nothing was measured");
-    };
-    add("as above: chunks of 1 KiB", &first.spwatch, &first.floor);
-    let info = "info".to_owned();
-    for (name, framing, log) in [
-        ("`SPWATCH_LOG=info`", Framing::AZURE, &info),
-        (
-            "chunks of 64 KiB",
-            Framing::Chunked(64 << 10),
-            &settings.log,
-        ),
-        ("Content-Length", Framing::ContentLength, &settings.log),
+    if let Some(row) = as_above {
+        add("as above: chunks of 1 KiB", &row.spwatch, &row.floor);
+    }
+    let many_name = format!("{} ranges", whole(MANY_RANGES as f64));
+    for (name, cycle, policy, log) in [
+        ("chunks of 64 KiB", &large, policy, settings.log.as_str()),
+        ("Content-Length", &length, policy, &settings.log),
+        ("`SPWATCH_LOG=info`", &azure, policy, "info"),
+        ("entries in an included file", &azure, &split, &settings.log),
+        (&many_name, &azure, many, &settings.log),
     ] {
         tell(name);
-        let cycle = cycle(data, Shape::Binary, framing, 1);
-        let mut server = Server::spwatch(settings, folder, policy, log)?;
-        server.ready().await?;
-        let mut floor = Server::floor(settings, folder)?;
-        floor.ready().await?;
-        load::verify_all(server.port, &cycle, Target::Spwatch).await?;
-        let mut spwatch_rounds = Saturation::default();
-        let mut floor_rounds = Saturation::default();
-        for _ in 0..settings.rounds {
-            let (spwatch, ignoring) = (Target::Spwatch, Target::Floor);
-            spwatch_rounds
-                .round(settings, &server, &cycle, spwatch)
-                .await?;
-            floor_rounds
-                .round(settings, &floor, &cycle, ignoring)
-                .await?;
-        }
+        cycle.forget_answers();
+        let (server, floor) = servers(settings, &folder.0, policy, log).await?;
+        let (judging, ignoring) = rounds(settings, &server, &floor, cycle).await?;
         server.end()?;
         floor.end()?;
-        add(name, &spwatch_rounds, &floor_rounds);
+        add(name, &judging, &ignoring);
     }
+    println!("## Variants of `binary`, 1 x {BATCH}, at saturation\n");
     table.print();
     Ok(())
 }

@@ -188,6 +188,15 @@ impl Drop for Server {
     }
 }
 
+/// CPU time of this process so far.
+///
+/// # Errors
+/// There is no `/proc`.
+pub(crate) fn own_cpu(settings: &Settings) -> anyhow::Result<Duration> {
+    let [user, system, ..] = cpu_ticks("self")?;
+    Ok(Duration::from_secs_f64((user + system) / settings.ticks))
+}
+
 /// Ticks of a process: its own in user and system mode, and those of children it waited for.
 ///
 /// # Errors

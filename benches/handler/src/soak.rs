@@ -30,7 +30,7 @@ pub(crate) async fn soak() -> anyhow::Result<()> {
     let data = Data::generate(settings.records);
     let folder = Folder::new()?;
     let policy = folder.policy("policy.toml", &data.policy)?;
-    let cycle = cycle(&data, Shape::Binary, Framing::AZURE, 1);
+    let cycle = cycle(&data.records, Shape::Binary, Framing::AZURE, 1);
     drop(data);
     let mut server = Server::spwatch(&settings, &folder.0, &policy, &settings.log)?;
     server.ready().await?;
