@@ -5,8 +5,9 @@
 #   benches/handler/run.sh soak      half load for SOAK seconds, and whether memory stays flat
 #
 # Settings, from the environment: DURATION (seconds of a round, 5), ROUNDS (3), RECORDS (100000),
-# STARTS (7), CONNECTIONS (4), SOAK (600), SERVER_CORE (0), CLIENT_CORE (1), SPWATCH_LOG (warn),
-# SPWATCH_BIN (a binary to measure; without it, this repository is built).
+# SHAPES ("binary string parsed"), STARTS (7), CONNECTIONS (4), SOAK (600), SERVER_CORE (0),
+# CLIENT_CORE (1), SPWATCH_LOG (warn), SPWATCH_BIN (a binary to measure; without it, this repository
+# is built).
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 root="$here/../.."

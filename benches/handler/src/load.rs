@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::wire::Request;
 
 /// Connections of the open loop: as many partitions as an Event Hub may have.
-const OPEN_CONNECTIONS: usize = 32;
+pub(crate) const OPEN_CONNECTIONS: usize = 32;
 /// The timer's grain is a millisecond: the rest of a pause is spent polling.
 const TIMER_GRAIN: Duration = Duration::from_millis(2);
 

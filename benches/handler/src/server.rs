@@ -197,6 +197,49 @@ pub(crate) fn own_cpu(settings: &Settings) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64((user + system) / settings.ticks))
 }
 
+/// How much of the machine was in use, to tell what others took of it.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    busy: f64,
+    all: f64,
+    own: f64,
+}
+
+impl Usage {
+    /// Usage so far.
+    ///
+    /// # Errors
+    /// There is no `/proc`.
+    pub(crate) fn now() -> anyhow::Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line = stat
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("cpu "));
+        let ticks: Vec<f64> = line
+            .context("/proc/stat tells no CPU time")?
+            .split_whitespace()
+            .take(8)
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        let all = ticks.iter().sum();
+        // The fourth and fifth are idle time, with and without a disk to wait for.
+        let idle: f64 = ticks.iter().skip(3).take(2).sum();
+        Ok(Self {
+            busy: all - idle,
+            all,
+            own: cpu_ticks("self")?.iter().sum(),
+        })
+    }
+
+    /// Share of all cores that other processes took since an earlier look. Servers count as own once
+    /// they have ended.
+    pub(crate) fn others_since(&self, earlier: &Self) -> f64 {
+        let others = (self.busy - earlier.busy) - (self.own - earlier.own);
+        (others / (self.all - earlier.all)).max(0.0)
+    }
+}
+
 /// Ticks of a process: its own in user and system mode, and those of children it waited for.
 ///
 /// # Errors

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
+use crate::wire::Shape;
+
 /// Settings of a run.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -17,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) duration: Duration,
     /// Rounds at saturation; the median counts.
     pub(crate) rounds: usize,
+    /// What is loaded with.
+    pub(crate) shapes: Vec<Shape>,
     /// Records to generate.
     pub(crate) records: usize,
     /// Starts that are measured for each policy.
@@ -54,6 +58,7 @@ impl Settings {
             floor: own.with_file_name("floor"),
             duration: Duration::from_secs_f64(number("DURATION", 5.0)?),
             rounds: number("ROUNDS", 3)?.max(1),
+            shapes: shapes()?,
             // Whole batches.
             records: number::<usize>("RECORDS", 100_000)?.div_ceil(100).max(1) * 100,
             starts: number("STARTS", 7)?.max(1),
@@ -65,6 +70,18 @@ impl Settings {
             ticks: number("CLK_TCK", 100.0)?,
         })
     }
+}
+
+fn shapes() -> anyhow::Result<Vec<Shape>> {
+    let Ok(names) = std::env::var("SHAPES") else {
+        return Ok(Shape::ALL.to_vec());
+    };
+    let shape = |name: &str| {
+        let mut all = Shape::ALL.into_iter();
+        all.find(|shape| shape.name() == name)
+            .with_context(|| format!("SHAPES names {name:?}; there are binary, string, parsed"))
+    };
+    names.split_whitespace().map(shape).collect()
 }
 
 fn number<T: FromStr>(name: &str, default: T) -> anyhow::Result<T> {

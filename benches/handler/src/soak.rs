@@ -6,9 +6,9 @@ use anyhow::ensure;
 use tokio::time::MissedTickBehavior;
 
 use crate::data::Data;
-use crate::load::{self, Target};
-use crate::report::{Table, mebibytes, median, milliseconds, quantile, whole};
-use crate::server::Server;
+use crate::load::{self, OPEN_CONNECTIONS, Target};
+use crate::report::{Table, mebibytes, median, milliseconds, percent, quantile, whole};
+use crate::server::{Server, Usage};
 use crate::settings::Settings;
 use crate::wire::{Framing, Shape};
 use crate::{Folder, cycle, tell};
@@ -32,6 +32,7 @@ pub(crate) async fn soak() -> anyhow::Result<()> {
     let policy = folder.policy("policy.toml", &data.policy)?;
     let cycle = cycle(&data.records, Shape::Binary, Framing::AZURE, 1);
     drop(data);
+    let before = Usage::now()?;
     let mut server = Server::spwatch(&settings, &folder.0, &policy, &settings.log)?;
     server.ready().await?;
     tell("warming up");
@@ -45,6 +46,15 @@ pub(crate) async fn soak() -> anyhow::Result<()> {
     )
     .await?;
     let rate = warm.batches_per_second() / 2.0;
+    // As many at once as the open loop may have under way: memory for them is not growth.
+    load::saturate(
+        server.port,
+        &cycle,
+        Target::Spwatch,
+        OPEN_CONNECTIONS,
+        settings.duration,
+    )
+    .await?;
     println!("# Soak: `binary`, 1 x 100, {:?}\n", settings.soak);
     println!("Half load: {} batches/s.\n", whole(rate));
     let steady = load::steady(server.port, &cycle, rate, settings.soak);
@@ -107,6 +117,10 @@ pub(crate) async fn soak() -> anyhow::Result<()> {
         mebibytes(most.max(last.peak as f64) as u64),
     ]);
     table.print();
+    println!(
+        "Every answer was right. Other processes took {} of the cores meanwhile.",
+        percent(Usage::now()?.others_since(&before))
+    );
     verdict(&samples)
 }
 
