@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
 
 use check::Check;
 use client::Client;
@@ -44,8 +45,8 @@ fn main() -> ExitCode {
         .build();
     let ended = match (runtime, std::env::args().nth(1).as_deref()) {
         (Err(error), _) => Err(error.into()),
-        (Ok(runtime), None) => runtime.block_on(measure()),
-        (Ok(runtime), Some("soak")) => runtime.block_on(soak::soak()),
+        (Ok(runtime), None) => runtime.block_on(or_signal(measure())),
+        (Ok(runtime), Some("soak")) => runtime.block_on(or_signal(soak::soak())),
         (Ok(_), Some(other)) => Err(anyhow::anyhow!("there is no {other:?}; there is soak")),
     };
     match ended {
@@ -54,6 +55,16 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ends early at a signal, so that servers and files go as at any other end.
+async fn or_signal(run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = run => ended,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
     }
 }
 
