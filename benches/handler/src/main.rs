@@ -214,7 +214,7 @@ async fn measure() -> anyhow::Result<()> {
     }
     println!(
         "Every answer was right. Other processes took {} of the cores meanwhile; beyond a few percent, \
-         trust the CPU columns alone.",
+         trust the CPU columns more, and run again.",
         percent(Usage::now()?.others_since(&before))
     );
     Ok(())
