@@ -195,6 +195,7 @@ impl Ledger {
         }
         let mut findings = Vec::with_capacity(block.findings.len());
         let mut listed = block.findings.into_iter().peekable();
+        self.seen.fetch(block.marks.iter().map(|mark| mark.key));
         for (place, mark) in block.marks.iter().enumerate() {
             let finding = listed.next_if(|(owner, _)| *owner == place);
             if !self.seen.insert(mark.key) {

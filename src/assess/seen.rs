@@ -24,6 +24,18 @@ struct Table {
 }
 
 impl Seen {
+    /// Has the processor fetch what adding these keys will look at: all at once, where adding them waits for each.
+    pub(super) fn fetch(&self, keys: impl Iterator<Item = u128>) {
+        let slot = |key: u128| {
+            let table = match self.tables.len() {
+                0 | 1 => self.tables.first()?,
+                _ => self.tables.get((key >> (128 - SHARD_BITS)) as usize)?,
+            };
+            table.slots.get(start(key, table.slots.len())).copied()
+        };
+        std::hint::black_box(keys.filter_map(slot).fold(0, |all, slot| all ^ slot));
+    }
+
     /// Adds a key; whether it is new.
     #[inline]
     pub(super) fn insert(&mut self, key: u128) -> bool {
@@ -87,12 +99,17 @@ impl Table {
     }
 }
 
+/// Where a key is looked for first.
+#[inline]
+fn start(key: u128, slots: usize) -> usize {
+    // The low half of the key as a fraction of the slots: their number need not be a power of two.
+    ((u128::from(key as u64) * slots as u128) >> 64) as usize
+}
+
 /// Puts a key into the slots, of which at least one is empty; whether it was not there.
 #[inline]
 fn place(slots: &mut [u128], key: u128) -> bool {
-    // The low half of the key as a fraction of the slots: their number need not be a power of two.
-    let start = (u128::from(key as u64) * slots.len() as u128) >> 64;
-    let mut at = start as usize;
+    let mut at = start(key, slots.len());
     loop {
         match slots.get_mut(at) {
             Some(slot) if *slot == 0 => {
