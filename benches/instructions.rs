@@ -120,9 +120,14 @@ fn counted(case: usize, size: u64) -> Result<f64, String> {
         .output()
         .map_err(|error| format!("valgrind: {error} (apt-get install valgrind)"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let refs = said
-        .lines()
-        .find_map(|line| line.split_once("refs:")?.1.trim().replace(',', "").parse().ok());
+    let refs = said.lines().find_map(|line| {
+        line.split_once("refs:")?
+            .1
+            .trim()
+            .replace(',', "")
+            .parse()
+            .ok()
+    });
     match refs {
         Some(refs) if output.status.success() => Ok(refs),
         _ => Err(format!("valgrind said: {said}")),

@@ -36,21 +36,34 @@ fn reading(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("records a line", per_line), |bench| {
             bench.iter(|| {
                 let mut sign_ins = 0;
-                read_lines(text.as_bytes(), Offset::default(), &context, &mut habit, &mut |_, item| {
-                    sign_ins += u64::from(matches!(item, Item::SignIn(_)));
-                });
+                read_lines(
+                    text.as_bytes(),
+                    Offset::default(),
+                    &context,
+                    &mut habit,
+                    &mut |_, item| {
+                        sign_ins += u64::from(matches!(item, Item::SignIn(_)));
+                    },
+                );
                 assert_eq!(black_box(sign_ins), RECORDS);
             });
         });
     }
     // A producer that has just been met: each record is the first one.
-    let lines: Vec<String> = (0..RECORDS).map(|number| common::record(number, 1_000, 3)).collect();
+    let lines: Vec<String> = (0..RECORDS)
+        .map(|number| common::record(number, 1_000, 3))
+        .collect();
     group.bench_function("without habit", |bench| {
         bench.iter(|| {
             for line in &lines {
-                read_text(line.as_bytes(), &context, &mut Habit::default(), &mut |_, item| {
-                    black_box(&item);
-                });
+                read_text(
+                    line.as_bytes(),
+                    &context,
+                    &mut Habit::default(),
+                    &mut |_, item| {
+                        black_box(&item);
+                    },
+                );
             }
         });
     });
@@ -60,11 +73,16 @@ fn reading(criterion: &mut Criterion) {
 fn sign_ins(apps: u64, ranges: u64) -> Vec<SignIn<'static>> {
     let text = common::log(RECORDS, 100, apps, ranges);
     let mut sign_ins = Vec::new();
-    read_text(text.as_bytes(), &Context::default(), &mut Habit::default(), &mut |_, item| {
-        if let Item::SignIn(sign_in) = item {
-            sign_ins.push(sign_in.into_owned());
-        }
-    });
+    read_text(
+        text.as_bytes(),
+        &Context::default(),
+        &mut Habit::default(),
+        &mut |_, item| {
+            if let Item::SignIn(sign_in) = item {
+                sign_ins.push(sign_in.into_owned());
+            }
+        },
+    );
     sign_ins
 }
 

@@ -32,10 +32,12 @@ use crate::sender::Sender;
 use crate::sign_in::Timestamp;
 use deliver::Ending;
 use memory::{Budget, Share};
-use sign_ins::{Habits, Pace, Summary};
+use sign_ins::{Pace, Summary, Tools};
 
 /// A larger body than any host sends: 32 events of 1 MiB, doubly encoded, are below 200 MiB.
 const MAX_BODY_BYTES: usize = 1 << 30;
+/// Room for a body of unknown length, before it grows.
+const USUAL_BODY: usize = 256 << 10;
 /// After a signal, invocations under way get this long.
 const GRACE: Duration = Duration::from_secs(25);
 
@@ -49,7 +51,7 @@ pub struct App {
     sender: Arc<Sender>,
     lookup: Lookup,
     deadline: Duration,
-    habits: Arc<Habits>,
+    tools: Arc<Tools>,
     memory: Arc<Budget>,
 }
 
@@ -61,7 +63,7 @@ impl App {
             sender: Arc::new(sender),
             lookup,
             deadline,
-            habits: Arc::default(),
+            tools: Arc::default(),
             memory: Arc::default(),
         }
     }
@@ -189,7 +191,12 @@ fn now() -> Timestamp {
 /// Reads a whole body, chunked or not, into one buffer.
 ///
 /// Waits for memory before it reads: the host's side of the connection fills up meanwhile, and waits.
-async fn read(mut body: Body, headers: &HeaderMap, share: &mut Share) -> Result<Vec<u8>, Answer> {
+async fn read(
+    mut body: Body,
+    headers: &HeaderMap,
+    mut bytes: Vec<u8>,
+    share: &mut Share,
+) -> Result<Vec<u8>, Answer> {
     let announced = headers
         .get("content-length")
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
@@ -203,7 +210,7 @@ async fn read(mut body: Body, headers: &HeaderMap, share: &mut Share) -> Result<
         share.take(announced).await;
     }
     // What is announced need not come: room is made as it comes, but for usual sizes at once.
-    let mut bytes = Vec::with_capacity(announced.min(64 << 20));
+    bytes.reserve(announced.clamp(USUAL_BODY, 64 << 20));
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|error| Answer::BadRequest(format!("the body broke off: {error}")))?;
@@ -224,12 +231,12 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     let started = Instant::now();
     let invocation = invocation_id(&headers);
     let mut share = app.memory.share();
-    let bytes = match read(body, &headers, &mut share).await {
+    let bytes = match read(body, &headers, app.tools.body(), &mut share).await {
         Ok(bytes) => bytes,
         Err(answer) => return answer.into_response(),
     };
     let deadline = started + app.deadline;
-    let habits = Arc::clone(&app.habits);
+    let tools = Arc::clone(&app.tools);
     let policies = Arc::clone(&app.policies);
     let judged = tokio::task::spawn_blocking(move || {
         // Held until the batch is judged, even if the host no longer waits for it.
@@ -242,7 +249,7 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         };
         let pace = Pace {
             go_on: &|| Instant::now() < deadline,
-            habits: &habits,
+            tools: &tools,
             threads: thread::available_parallelism().map_or(1, usize::from),
         };
         sign_ins::judge_batch(&policy, bytes, now(), &pace)
@@ -352,7 +359,7 @@ async fn poisoned_alert(headers: HeaderMap, body: Body) -> Response {
 
 async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answer> {
     // A queue message has at most 64 KiB: it need not wait for memory.
-    let bytes = read(body, headers, &mut Share::free()).await?;
+    let bytes = read(body, headers, Vec::new(), &mut Share::free()).await?;
     wire::message(&bytes).map_err(|error| Answer::BadRequest(error.to_string()))
 }
 

@@ -46,6 +46,8 @@ pub struct PolicyTexts {
     pub sources: Vec<Source>,
     /// Includes that brought nothing.
     pub missing: Vec<MissingInclude>,
+    /// What the root includes: finding that takes reading all of it, which is too much for each look at the files.
+    includes: Vec<Include>,
 }
 
 impl PolicyTexts {
@@ -58,11 +60,15 @@ impl PolicyTexts {
         let mut texts = Self {
             sources: Vec::new(),
             missing: Vec::new(),
+            includes: includes(&source),
         };
         let mut included: Vec<Source> = Vec::new();
-        for include in includes(&source) {
-            match expand(root, &include) {
-                Err(problem) => texts.missing.push(MissingInclude { include, problem }),
+        for include in &texts.includes {
+            match expand(root, include) {
+                Err(problem) => texts.missing.push(MissingInclude {
+                    include: include.clone(),
+                    problem,
+                }),
                 Ok(paths) => {
                     for path in paths {
                         match read_source(&path) {
@@ -140,10 +146,8 @@ impl Stamp {
     /// The stamp of the root and of the files that its includes find now.
     pub fn of(root: &Path, texts: Option<&PolicyTexts>, now: SystemTime) -> Self {
         let mut paths = vec![root.to_owned()];
-        if let Some(source) = texts.and_then(|texts| texts.sources.first()) {
-            for include in includes(source) {
-                paths.extend(expand(root, &include).unwrap_or_default());
-            }
+        for include in texts.into_iter().flat_map(|texts| &texts.includes) {
+            paths.extend(expand(root, include).unwrap_or_default());
         }
         let mut settled = true;
         let files = paths

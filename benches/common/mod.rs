@@ -13,7 +13,10 @@ fn scattered(number: u64) -> u64 {
 }
 
 fn guid(kind: u64, number: u64) -> Uuid {
-    Uuid::from_u64_pair(scattered(kind << 48 | number), scattered(!(kind << 48 | number)))
+    Uuid::from_u64_pair(
+        scattered(kind << 48 | number),
+        scattered(!(kind << 48 | number)),
+    )
 }
 
 /// The network of an app's range: ranges of one app never touch.
@@ -23,7 +26,7 @@ fn network(app: u64, range: u64) -> [u8; 3] {
 }
 
 /// A policy of so many apps, each with so many ranges (at most 30,000) and two countries.
-pub fn policy(apps: u64, ranges: u64) -> String {
+pub(crate) fn policy(apps: u64, ranges: u64) -> String {
     let mut text = String::from("version = 1\n");
     for app in 0..apps {
         let _ = write!(
@@ -41,7 +44,7 @@ pub fn policy(apps: u64, ranges: u64) -> String {
 }
 
 /// One record of a diagnostic setting, compact, as Azure Monitor writes it. Each hundredth is a violation.
-pub fn record(number: u64, apps: u64, ranges: u64) -> String {
+pub(crate) fn record(number: u64, apps: u64, ranges: u64) -> String {
     let random = scattered(number ^ 0xA5A5);
     let app = random % apps;
     let [a, b, c] = network(app, random >> 32 & 0xFFFF_FFFF).map(u32::from);
@@ -64,11 +67,16 @@ pub fn record(number: u64, apps: u64, ranges: u64) -> String {
         random % 10_000_000
     );
     let (tenant, correlation) = (guid(2, 0), guid(3, number));
-    let resource = ["Microsoft Graph", "Azure Key Vault", "Windows Azure Service Management API"]
-        [(random >> 16) as usize % 3];
+    let resource = [
+        "Microsoft Graph",
+        "Azure Key Vault",
+        "Windows Azure Service Management API",
+    ][(random >> 16) as usize % 3];
     let details = match random >> 24 & 1 {
         0 => "[]",
-        _ => r#"[{"key":"Azure AD App Authentication Library","value":"Family: MSAL Library: MSAL.NetCore 4.61.3"}]"#,
+        _ => {
+            r#"[{"key":"Azure AD App Authentication Library","value":"Family: MSAL Library: MSAL.NetCore 4.61.3"}]"#
+        }
     };
     format!(
         concat!(
@@ -112,7 +120,7 @@ pub fn record(number: u64, apps: u64, ranges: u64) -> String {
 }
 
 /// Records in envelopes of so many, one a line.
-pub fn log(records: u64, per_line: u64, apps: u64, ranges: u64) -> String {
+pub(crate) fn log(records: u64, per_line: u64, apps: u64, ranges: u64) -> String {
     let mut text = String::new();
     for number in 0..records {
         text.push_str(match number % per_line {

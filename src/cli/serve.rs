@@ -11,6 +11,9 @@ use crate::handler::{self, App, PolicyStore};
 use crate::sender::Sender;
 use crate::telemetry;
 
+/// Threads for what computes or waits for the disk.
+const BLOCKING_THREADS: usize = 16;
+
 const EXAMPLES: &str = "\
 Examples:
   func start                       the Functions host starts `spwatch serve` itself (host.json)
@@ -41,6 +44,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     )?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // As many batches are judged at once at most; with more threads, each batch and each of their heaps waits
+        // for a core all the same.
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("start the runtime")?;
     let ended = runtime.block_on(async {

@@ -77,7 +77,7 @@ impl Share {
     /// Batches that hold some and wait for more would wait for each other for ever. So a batch asks once, for
     /// what is announced; one that turns out larger takes its turn among those that are, and takes what it needs.
     pub(super) async fn grow(&mut self, bytes: usize) {
-        let Some((pieces, growing)) = &self.budget else {
+        let Some((_, growing)) = &self.budget else {
             return;
         };
         if bytes <= self.covered || self.growing.is_some() {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use serde::Serialize;
@@ -52,24 +52,59 @@ pub(super) struct Summary {
 pub(super) struct Pace<'p> {
     /// Asked between events; once it says no, the host is to try again.
     pub(super) go_on: &'p (dyn Fn() -> bool + Sync),
-    /// What was learnt from earlier batches.
-    pub(super) habits: &'p Habits,
+    /// What earlier batches left behind.
+    pub(super) tools: &'p Tools,
     /// As many threads may judge one batch.
     pub(super) threads: usize,
 }
 
-/// Habits of reading, lent to whoever judges.
+/// What batches need again and again: habits of reading, and memory that is there already.
 #[derive(Debug, Default)]
-pub(super) struct Habits(Mutex<Vec<Habit>>);
+pub(super) struct Tools {
+    hands: Mutex<Vec<Hand>>,
+    bodies: Mutex<Vec<Vec<u8>>>,
+}
 
-impl Habits {
-    fn lend<T>(&self, judge: impl FnOnce(&mut Habit) -> T) -> T {
-        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut habit = free().pop().unwrap_or_default();
-        let judged = judge(&mut habit);
-        free().push(habit);
+/// What one thread judges with.
+#[derive(Debug, Default)]
+struct Hand {
+    habit: Habit,
+    /// Where events are decoded.
+    room: Vec<u8>,
+}
+
+/// More than this is given back to the system.
+const KEPT_ROOM: usize = 4 << 20;
+/// As many bodies are kept room for.
+const KEPT_BODIES: usize = 8;
+
+impl Tools {
+    fn lend<T>(&self, judge: impl FnOnce(&mut Hand) -> T) -> T {
+        let mut hand = lock(&self.hands).pop().unwrap_or_default();
+        let judged = judge(&mut hand);
+        if hand.room.capacity() > KEPT_ROOM {
+            hand.room = Vec::new();
+        }
+        lock(&self.hands).push(hand);
         judged
     }
+
+    /// Room for a body.
+    pub(super) fn body(&self) -> Vec<u8> {
+        lock(&self.bodies).pop().unwrap_or_default()
+    }
+
+    fn keep_body(&self, mut body: Vec<u8>) {
+        let mut bodies = lock(&self.bodies);
+        if body.capacity() <= KEPT_ROOM && bodies.len() < KEPT_BODIES {
+            body.clear();
+            bodies.push(body);
+        }
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Bytes of a batch that are worth a thread of their own.
@@ -101,13 +136,13 @@ pub(super) fn judge_batch(
             };
             summary = Summary::of(&batch);
             return match judge_parts(policy, &batch, pace) {
-                Ok(parts) => sum_up(policy, batch, parts, now, summary),
+                Ok(parts) => sum_up(policy, batch, parts, now, summary, pace.tools),
                 // INVARIANT: the general reader makes no promise of Base64; only time can stop it.
                 Err(_) => late(summary),
             };
         }
     };
-    sum_up(policy, batch, parts, now, summary)
+    sum_up(policy, batch, parts, now, summary, pace.tools)
 }
 
 fn late(summary: Summary) -> (Answer, Summary) {
@@ -177,12 +212,11 @@ fn judge_part<'p>(
     events: Range<usize>,
     pace: &Pace<'_>,
 ) -> Result<Part<'p>, Stopped> {
-    pace.habits.lend(|habit| {
+    pace.tools.lend(|Hand { habit, room }| {
         let mut part = Part {
             blocks: Vec::with_capacity(events.len()),
             newest: None,
         };
-        let mut room = Vec::new();
         for place in events {
             if !(pace.go_on)() {
                 return Err(Stopped::Late);
@@ -195,7 +229,7 @@ fn judge_part<'p>(
             let (form, event) = batch.event(place);
             let text = match form {
                 Form::Json => Ok(event),
-                Form::Text | Form::Base64 => ingest::event_bytes(event, &mut room),
+                Form::Text | Form::Base64 => ingest::event_bytes(event, room),
             };
             match text {
                 Ok(text) => ingest::read_text(text, &context, habit, &mut |position, item| {
@@ -228,6 +262,7 @@ fn sum_up<'p>(
     parts: Vec<Part<'p>>,
     now: Timestamp,
     mut summary: Summary,
+    tools: &Tools,
 ) -> (Answer, Summary) {
     let mut ledger = Ledger::new();
     let mut findings = Vec::new();
@@ -255,7 +290,8 @@ fn sum_up<'p>(
             rejected.extend(lines.map(|reject| RejectedLine::new(reject, &event_place)));
         }
     }
-    drop(batch);
+    // The answer may be as large as the body: it is made when that is gone.
+    tools.keep_body(batch.into_room());
     summary.lag_seconds = newest.map(|newest| (now.utc() - newest.utc()).num_seconds());
     let answer = answer(
         policy,
@@ -471,7 +507,7 @@ mod tests {
         let now = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();
         let pace = Pace {
             go_on: &|| true,
-            habits: &Habits::default(),
+            tools: &Tools::default(),
             threads: 2,
         };
         match judge_batch(&policy, body.into_bytes(), now, &pace) {

@@ -115,6 +115,11 @@ impl Batch {
         (event.form, bytes)
     }
 
+    /// The memory of the body, to be used again.
+    pub(super) fn into_room(self) -> Vec<u8> {
+        self.plain
+    }
+
     /// Has the general reader read the body, if it has not done so already.
     ///
     /// # Errors

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use uuid::Uuid;
-
 use super::field::{Field, Fields};
 use super::json::{Reader, Value};
 use crate::sign_in::Id;
@@ -40,12 +38,6 @@ pub(super) fn id(value: Value<'_>) -> Option<Id<'_>> {
     let Value::Text(text) = value else {
         return None;
     };
-    if let Some(plain) = text.plain()
-        && plain.len() == 36
-        && let Ok(guid) = Uuid::try_parse(plain)
-    {
-        return Some(Id::Guid(guid));
-    }
     Id::parse(text.decode())
 }
 

@@ -3,12 +3,13 @@
 //! Which selectors an entry has, and so how specific it is, does not depend on the sign-in: entries
 //! are ranked once, and choosing is finding the best-ranked one that matches.
 
-use aho_corasick::AhoCorasick;
-use rustc_hash::FxHashMap;
-use uuid::Uuid;
-
 use super::entry::{Entry, lower_name};
 use crate::sign_in::{Id, SignIn};
+use aho_corasick::AhoCorasick;
+use rustc_hash::FxHashMap;
+
+/// A GUID, in two numbers: they are hashed sooner than sixteen bytes.
+type Key = (u64, u64);
 
 /// Entries that have one selector in common, best first.
 #[derive(Debug)]
@@ -54,8 +55,8 @@ impl Candidates {
 #[derive(Debug)]
 pub(super) struct Chooser {
     /// Entries that have this selector and none more specific, best first.
-    by_service_principal: FxHashMap<Uuid, Candidates>,
-    by_app: FxHashMap<Uuid, Candidates>,
+    by_service_principal: FxHashMap<Key, Candidates>,
+    by_app: FxHashMap<Key, Candidates>,
     by_name: FxHashMap<Box<str>, Candidates>,
     /// Entries by a part of the name alone, best first; the automaton's patterns in that order.
     by_part: Vec<usize>,
@@ -90,9 +91,14 @@ impl Chooser {
             let selectors = &entry.selectors;
             let sure = selectors.count() == 1;
             if let Some(id) = selectors.service_principal_id {
-                Candidates::add(&mut chooser.by_service_principal, id, index, sure);
+                Candidates::add(
+                    &mut chooser.by_service_principal,
+                    id.as_u64_pair(),
+                    index,
+                    sure,
+                );
             } else if let Some(id) = selectors.app_id {
-                Candidates::add(&mut chooser.by_app, id, index, sure);
+                Candidates::add(&mut chooser.by_app, id.as_u64_pair(), index, sure);
             } else if let Some(name) = &selectors.name {
                 Candidates::add(&mut chooser.by_name, name.clone(), index, sure);
             } else if let Some(part) = &selectors.contains {
@@ -110,7 +116,7 @@ impl Chooser {
     /// The entry of a sign-in. Allocates only where its display name is not ASCII or very long.
     pub(super) fn choose(&self, entries: &[Entry], sign_in: &SignIn<'_>) -> Option<usize> {
         let first = |candidates: Option<&Candidates>| candidates?.choose(entries, sign_in);
-        let guid = |id: &Option<Id<'_>>| id.as_ref().and_then(Id::guid);
+        let guid = |id: &Option<Id<'_>>| Some(id.as_ref()?.guid()?.as_u64_pair());
         if !self.by_service_principal.is_empty()
             && let Some(id) = guid(&sign_in.service_principal_id)
             && let Some(found) = first(self.by_service_principal.get(&id))

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use uuid::Uuid;
+use wide::u8x16;
 
 /// An identifier as logged.
 ///
@@ -27,6 +28,9 @@ impl<'a> Id<'a> {
     /// assert_eq!(Id::parse(" ".into()), None);
     /// ```
     pub fn parse(text: Cow<'a, str>) -> Option<Self> {
+        if let Some(guid) = parse_guid(&text) {
+            return Some(Self::Guid(guid));
+        }
         let trimmed = text.trim();
         if trimmed.is_empty() {
             return None;
@@ -66,17 +70,75 @@ impl fmt::Display for Id<'_> {
     }
 }
 
-/// Reads the hyphenated form alone: the braced, plain and URN forms that `uuid` takes are not logged.
+/// Reads the hyphenated form alone: the braced, plain and URN forms that `uuid` takes are not logged. A record holds
+/// half a dozen of them, so that sixteen digits are read at once.
 fn parse_guid(text: &str) -> Option<Uuid> {
-    if text.len() != 36 {
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    if [8, 13, 18, 23]
+        .iter()
+        .any(|dash| text.get(*dash) != Some(&b'-'))
+    {
         return None;
     }
-    Uuid::try_parse(text).ok()
+    let mut digits = [0; 32];
+    let (high, low) = digits.split_at_mut(16);
+    high.first_chunk_mut::<8>()?
+        .copy_from_slice(text.first_chunk::<8>()?);
+    high.get_mut(8..12)?.copy_from_slice(text.get(9..13)?);
+    high.get_mut(12..)?.copy_from_slice(text.get(14..18)?);
+    low.first_chunk_mut::<4>()?
+        .copy_from_slice(text.get(19..23)?);
+    low.get_mut(4..)?.copy_from_slice(text.last_chunk::<12>()?);
+    Some(Uuid::from_u64_pair(
+        hexadecimal(high.first_chunk()?)?,
+        hexadecimal(low.first_chunk()?)?,
+    ))
+}
+
+/// Reads sixteen hexadecimal digits of either case.
+fn hexadecimal(digits: &[u8; 16]) -> Option<u64> {
+    const LOWER: u8x16 = u8x16::new([b' '; 16]);
+    let splat = u8x16::splat;
+    let text = u8x16::new(*digits);
+    let number = text - splat(b'0');
+    let letter = (text | LOWER) - splat(b'a');
+    let is_number = number.simd_eq(number.min(splat(9)));
+    let is_letter = letter.simd_eq(letter.min(splat(5)));
+    if !(is_number | is_letter).all() {
+        return None;
+    }
+    let values = is_number.bitselect(number, letter + splat(10)).to_array();
+    let (first, last) = values.split_first_chunk::<8>()?;
+    let packed = |values: &[u8; 8]| {
+        // Each byte is a digit: pairs, then fours, then all eight are moved together.
+        let pairs = u64::from_be_bytes(*values);
+        let pairs = (pairs | pairs >> 4) & 0x00FF_00FF_00FF_00FF;
+        let fours = (pairs | pairs >> 8) & 0x0000_FFFF_0000_FFFF;
+        (fours | fours >> 16) & 0xFFFF_FFFF
+    };
+    Some(packed(first) << 32 | packed(last.first_chunk()?))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn reads_guids_as_the_library_does(
+            text in "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
+            change in prop::option::of((0_usize..36, any::<u8>())),
+        ) {
+            let mut bytes = text.into_bytes();
+            if let Some((at, byte)) = change {
+                bytes[at] = byte & 0x7F;
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            prop_assert_eq!(parse_guid(&text), Uuid::try_parse(&text).ok(), "{}", text);
+        }
+    }
 
     #[test]
     fn keeps_malformed_guids_as_text() {

@@ -19,7 +19,7 @@ use crate::policy::Policy;
 
 /// How much is read at a time: large enough that threads seldom meet, small enough to stay in cache
 /// hierarchies and in bounded memory.
-const WINDOW: usize = 512 << 10;
+const WINDOW: usize = 1 << 20;
 
 /// What is to be done with every input.
 pub(super) struct Task<'p> {
