@@ -125,6 +125,7 @@ pub fn read_text(
         }
         Shape::Document => {
             let mut document = Document::new(context).with_habit(std::mem::take(habit));
+            document.set_within_line(single);
             document.read(bytes, true, visit);
             *habit = document.into_habit();
         }

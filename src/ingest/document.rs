@@ -127,6 +127,11 @@ impl<'c> Document<'c> {
         self.habit
     }
 
+    /// Says whether the windows to come are within one line: no line break need be looked for then.
+    pub(super) fn set_within_line(&mut self, within_line: bool) {
+        self.whereabouts.set_within_line(within_line);
+    }
+
     #[cfg(test)]
     pub(super) fn with_max_record(self, max_record: usize) -> Self {
         Self { max_record, ..self }

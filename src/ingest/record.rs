@@ -137,6 +137,8 @@ impl<'a> Record<'a> {
             }
             match stop {
                 Some(Slot::Value(field, member)) => {
+                    // A blank may stand where there was none before.
+                    reader.blanks();
                     let held = order.held(member);
                     if let Some(field) = self.member(reader, habit, held, level, field, outer)? {
                         return Ok(Some(field));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::sign_in::{CredentialType, Outcome};
 
+mod habit;
 mod recovery;
 
 const TENANT: &str = "0a1b2c3d-0000-4000-8000-00000000000a";

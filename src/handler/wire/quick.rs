@@ -89,7 +89,7 @@ fn texts(array: &[u8]) -> Option<(Vec<Event>, Vec<u8>)> {
         source: array,
         at: 0,
         // Decoding makes a text shorter; copies of sixteen bytes may reach beyond its end.
-        out: vec![0; array.len() + 2 * CHUNK],
+        out: vec![0; array.len() + BLOCK + 2 * CHUNK],
         end: 0,
     };
     let mut events = Vec::new();
@@ -115,6 +115,19 @@ fn texts(array: &[u8]) -> Option<(Vec<Event>, Vec<u8>)> {
 }
 
 const CHUNK: usize = 16;
+/// Bytes that are looked at together.
+const BLOCK: usize = 2 * CHUNK;
+
+/// So many bytes from an offset on.
+#[inline(always)]
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    bytes.get(at..)?.first_chunk()
+}
+
+#[inline(always)]
+fn chunk_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
+    bytes.get_mut(at..)?.first_chunk_mut()
+}
 
 /// Undoes two levels of JSON escapes at once.
 struct Decoder<'a> {
@@ -168,18 +181,20 @@ impl Decoder<'_> {
         }
     }
 
-    /// Copies text and quotes, sixteen bytes at a time, up to anything else.
+    /// Copies text and quotes, a block at a time, up to anything else.
     fn plain(&mut self) -> Option<()> {
         const BACKSLASH: u8x16 = u8x16::new([b'\\'; CHUNK]);
         const DOUBLE: u8x16 = u8x16::new([b'"'; CHUNK]);
         const CONTROL: u8x16 = u8x16::new([0x1F; CHUNK]);
-        while let Some(bytes) = self
-            .source
-            .get(self.at..)
-            .and_then(|rest| rest.first_chunk::<{ 2 * CHUNK }>())
+        let (mut at, mut end) = (self.at, self.end);
+        let mut odd = 0;
+        // A chunk more than is looked at: copies of sixteen bytes reach beyond what they are for.
+        while odd == 0
+            && let Some(bytes) = chunk::<{ BLOCK + CHUNK }>(self.source, at)
+            && let Some(out) = chunk_mut::<{ BLOCK + 2 * CHUNK }>(&mut self.out, end)
         {
-            let (low, high) = bytes.split_first_chunk::<CHUNK>()?;
-            let (low, high) = (u8x16::new(*low), u8x16::new(*high.first_chunk()?));
+            let low = u8x16::new(*chunk(bytes, 0)?);
+            let high = u8x16::new(*chunk(bytes, CHUNK)?);
             let mask = |low: u8x16, high: u8x16| low.to_bitmask() | high.to_bitmask() << CHUNK;
             let backslash = mask(low.simd_eq(BACKSLASH), high.simd_eq(BACKSLASH));
             let double = mask(low.simd_eq(DOUBLE), high.simd_eq(DOUBLE));
@@ -188,29 +203,49 @@ impl Decoder<'_> {
                 high.simd_eq(high.min(CONTROL)),
             );
             // One bit at each place where three backslashes and a quote begin.
-            let mut quotes = backslash & backslash >> 1 & backslash >> 2 & double >> 3;
+            let quotes = backslash & backslash >> 1 & backslash >> 2 & double >> 3;
             let covered = quotes | quotes << 1 | quotes << 2 | quotes << 3;
-            let odd = (backslash | double | control) & !covered;
+            odd = (backslash | double | control) & !covered;
             // 32 if there is nothing odd.
             let stop = odd.trailing_zeros() as usize;
-            let mut from = 0;
             // A quote before the stop lies before it as a whole: none of its bytes is odd.
-            while quotes != 0 && (quotes.trailing_zeros() as usize) < stop {
+            let mut quotes = match odd {
+                0 => quotes,
+                _ => quotes & ((odd & odd.wrapping_neg()) - 1),
+            };
+            let (mut from, mut to) = (0, 0);
+            while quotes != 0 {
                 let quote = quotes.trailing_zeros() as usize;
-                self.copy(from, quote)?;
-                self.push(b'"')?;
+                // Most runs are short; what is copied beyond one is overwritten by the next.
+                *chunk_mut(out, to)? = *chunk::<CHUNK>(bytes, from)?;
+                if quote - from > CHUNK {
+                    *chunk_mut(out, to + CHUNK)? = *chunk::<CHUNK>(bytes, from + CHUNK)?;
+                }
+                to += quote - from;
+                *out.get_mut(to)? = b'"';
+                to += 1;
                 from = quote + QUOTE.len();
                 quotes &= quotes - 1;
             }
-            self.copy(from, stop)?;
-            self.at += stop;
-            if odd != 0 {
-                // What is cut off by the end of the block begins the next one.
-                match self.source.get(self.at..) {
-                    Some(rest) if rest.starts_with(QUOTE) => continue,
-                    _ => return Some(()),
-                }
+            *chunk_mut(out, to)? = *chunk::<CHUNK>(bytes, from)?;
+            if stop - from > CHUNK {
+                *chunk_mut(out, to + CHUNK)? = *chunk::<CHUNK>(bytes, from + CHUNK)?;
             }
+            end += to + (stop - from);
+            at += stop;
+            // What is cut off by the end of the block begins the next one.
+            if odd != 0
+                && self
+                    .source
+                    .get(at..)
+                    .is_some_and(|rest| rest.starts_with(QUOTE))
+            {
+                odd = 0;
+            }
+        }
+        (self.at, self.end) = (at, end);
+        if odd != 0 {
+            return Some(());
         }
         while let Some(byte) = self.peek()
             && !matches!(byte, b'\\' | b'"' | 0..0x20)
@@ -218,34 +253,6 @@ impl Decoder<'_> {
             self.push(byte)?;
             self.at += 1;
         }
-        Some(())
-    }
-
-    /// Copies these bytes behind the cursor, at most 32.
-    #[inline]
-    fn copy(&mut self, from: usize, to: usize) -> Option<()> {
-        let start = self.at + from;
-        // Short runs are copied with what follows them, which the next copy overwrites.
-        for offset in [0, CHUNK] {
-            if from + offset >= to {
-                break;
-            }
-            let end = self.end + offset;
-            match self
-                .source
-                .get(start + offset..)
-                .and_then(|rest| rest.first_chunk::<CHUNK>())
-            {
-                Some(chunk) => *self.out.get_mut(end..)?.first_chunk_mut()? = *chunk,
-                None => {
-                    let rest = self.source.get(start + offset..self.at + to)?;
-                    self.out
-                        .get_mut(end..end + rest.len())?
-                        .copy_from_slice(rest);
-                }
-            }
-        }
-        self.end += to - from;
         Some(())
     }
 
