@@ -21,7 +21,7 @@ fn guid(kind: u64, number: u64) -> Uuid {
 
 /// The network of an app's range: ranges of one app never touch.
 fn network(app: u64, range: u64) -> [u8; 3] {
-    let [.., a, b] = (range as u16 * 2).to_be_bytes();
+    let [.., a, b] = (range as u16).wrapping_mul(2).to_be_bytes();
     [20 + (app % 100) as u8, a, b]
 }
 

@@ -1,12 +1,13 @@
-//! Any bytes, in one piece and in windows: no panic, no endless loop, and the same items either way.
+//! Any bytes, in one piece and in windows, with a habit and without: no panic, no endless loop, and the same items
+//! either way.
 //!
 //! `cargo +nightly fuzz run read_text`
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spwatch::ingest::{Habit, 
-    Context, Csv, Document, Item, Offset, event_bytes, read_lines, read_text, sniff,
+use spwatch::ingest::{
+    Context, Csv, Document, Habit, Item, Offset, event_bytes, read_lines, read_text, sniff,
 };
 
 /// What is compared of an item.
@@ -44,7 +45,21 @@ fuzz_target!(|data: &[u8]| {
         records += 1;
         assert_eq!(position.record, records);
     });
-    read_lines(text, Offset::default(), &context, &mut Habit::default(), &mut |_, _| {});
+
+    // What was learnt from the lines before, or from all of them, changes nothing.
+    let (mut alone, mut offset) = (Vec::new(), Offset::default());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let mut visit = |_, item: Item<'_>| alone.push(trace(&item));
+        offset = read_lines(line, offset, &context, &mut Habit::default(), &mut visit);
+    }
+    let mut habit = Habit::default();
+    for _ in 0..2 {
+        let mut together = Vec::new();
+        let mut visit = |_, item: Item<'_>| together.push(trace(&item));
+        read_lines(text, Offset::default(), &context, &mut habit, &mut visit);
+        assert_eq!(alone, together);
+    }
+
     sniff(text, false);
     let _ = event_bytes(text, &mut Vec::new());
 

@@ -10,13 +10,14 @@ use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/logs.md",
+    "docs/performance.md",
     "docs/policy.md",
     "docs/reasons.md",
     "infra/README.md",
