@@ -67,11 +67,11 @@ pub(crate) fn record(number: u64, apps: u64, ranges: u64) -> String {
         random % 10_000_000
     );
     let (tenant, correlation) = (guid(2, 0), guid(3, number));
-    let resource = [
-        "Microsoft Graph",
-        "Azure Key Vault",
-        "Windows Azure Service Management API",
-    ][(random >> 16) as usize % 3];
+    let resource = match random >> 16 & 3 {
+        0 => "Microsoft Graph",
+        1 => "Azure Key Vault",
+        _ => "Windows Azure Service Management API",
+    };
     let details = match random >> 24 & 1 {
         0 => "[]",
         _ => {
