@@ -10,7 +10,6 @@ mod sign_ins;
 mod wire;
 
 use std::net::Ipv4Addr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,8 +36,6 @@ use sign_ins::{Pace, Summary, Tools};
 
 /// A larger body than any host sends: 32 events of 1 MiB, doubly encoded, are below 200 MiB.
 const MAX_BODY_BYTES: usize = 1 << 30;
-/// A batch of at most so many bytes is judged where it was read; it takes a millisecond at most.
-const JUDGED_HERE: usize = 512 << 10;
 /// Room for a body of unknown length, before it grows.
 const USUAL_BODY: usize = 256 << 10;
 /// After a signal, invocations under way get this long.
@@ -238,44 +235,27 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         Ok(bytes) => bytes,
         Err(answer) => return answer.into_response(),
     };
-    let judge = {
-        let deadline = started + app.deadline;
-        let tools = Arc::clone(&app.tools);
-        let policies = Arc::clone(&app.policies);
-        // Most batches are judged sooner than another thread would have been woken.
-        let here = bytes.len() <= JUDGED_HERE;
-        let threads = match here {
-            true => 1,
-            false => thread::available_parallelism().map_or(1, usize::from),
+    let deadline = started + app.deadline;
+    let tools = Arc::clone(&app.tools);
+    let policies = Arc::clone(&app.policies);
+    // Judged where it was read, a batch would keep the other connections waiting.
+    let judged = tokio::task::spawn_blocking(move || {
+        // Held until the batch is judged, even if the host no longer waits for it.
+        let _share = share;
+        let Some(policy) = policies.current() else {
+            return (
+                Answer::Retry("no policy can be loaded".to_owned()),
+                Summary::default(),
+            );
         };
-        let judge = move || {
-            // Held until the batch is judged, even if the host no longer waits for it.
-            let _share = share;
-            let Some(policy) = policies.current() else {
-                return (
-                    Answer::Retry("no policy can be loaded".to_owned()),
-                    Summary::default(),
-                );
-            };
-            let pace = Pace {
-                go_on: &|| Instant::now() < deadline,
-                tools: &tools,
-                threads,
-            };
-            sign_ins::judge_batch(&policy, bytes, now(), &pace)
+        let pace = Pace {
+            go_on: &|| Instant::now() < deadline,
+            tools: &tools,
+            threads: thread::available_parallelism().map_or(1, usize::from),
         };
-        (here, judge)
-    };
-    let judged = match judge {
-        (true, judge) => {
-            catch_unwind(AssertUnwindSafe(judge)).map_err(|_| "it panicked".to_owned())
-        }
-        (false, judge) => {
-            let judged = tokio::task::spawn_blocking(judge).await;
-            judged.map_err(|error| error.to_string())
-        }
-    };
-    let (answer, summary) = match judged {
+        sign_ins::judge_batch(&policy, bytes, now(), &pace)
+    });
+    let (answer, summary) = match judged.await {
         Ok(judged) => judged,
         Err(error) => {
             error!(invocation.id = invocation, "judging stopped: {error}");

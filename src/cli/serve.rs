@@ -14,9 +14,6 @@ use crate::telemetry;
 /// Threads for what computes or waits for the disk.
 const BLOCKING_THREADS: usize = 16;
 
-/// Tasks that a worker runs before it looks for new input.
-const EVENT_INTERVAL: u32 = 4;
-
 const EXAMPLES: &str = "\
 Examples:
   func start                       the Functions host starts `spwatch serve` itself (host.json)
@@ -50,8 +47,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         // As many batches are judged at once at most; with more threads, each batch and each of their heaps waits
         // for a core all the same.
         .max_blocking_threads(BLOCKING_THREADS)
-        // A task may judge a batch, which takes longer than most tasks do: look at the sockets the more often.
-        .event_interval(EVENT_INTERVAL)
         .build()
         .context("start the runtime")?;
     let ended = runtime.block_on(async {
