@@ -12,7 +12,7 @@ use super::field::Field;
 use super::json::{Reader, Value};
 
 /// Members of an object that are remembered; none of Entra's logs has half as many.
-const MAX_MEMBERS: usize = 192;
+pub(super) const MAX_MEMBERS: usize = 192;
 /// Bytes of an object that are remembered.
 const MAX_TEXT: usize = 64 << 10;
 /// Kinds of objects that are remembered.
@@ -53,6 +53,8 @@ pub(super) struct Order {
 struct Member {
     /// Where the value before it ended.
     start: usize,
+    /// The key, between its quotes.
+    name: Range<usize>,
     value: Range<usize>,
     field: Option<Field>,
     /// The value does not vary.
@@ -295,7 +297,8 @@ impl Order {
     /// The place behind the member of this name.
     #[cold]
     pub(super) fn behind(&self, name: &[u8]) -> Option<Place> {
-        let is_it = |member: &&Member| self::name(&self.text, member) == Some(name);
+        // Of most members the length tells that it is another.
+        let is_it = |member: &&Member| self.text.get(member.name.clone()) == Some(name);
         let member = self.members.iter().find(is_it)?;
         Some(self.place(member.value.end))
     }
@@ -331,10 +334,11 @@ impl Order {
         let mut former = std::mem::take(&mut self.members);
         let former_text = std::mem::replace(&mut self.text, object.to_vec());
         for member in &mut members {
-            let name = name(&self.text, member);
+            member.name = name(&self.text, member).unwrap_or_default();
+            let name = self.text.get(member.name.clone());
             let known = former
                 .iter_mut()
-                .find(|former| self::name(&former_text, former) == name);
+                .find(|former| former_text.get(former.name.clone()) == name);
             member.held = known
                 .map(|known| std::mem::take(&mut known.held))
                 .unwrap_or_default();
@@ -393,6 +397,7 @@ impl Lesson {
     pub(super) fn note(&mut self, start: usize, value: Range<usize>, field: Option<Field>) {
         self.0.push(Member {
             start,
+            name: 0..0,
             value,
             field,
             fixed: field.is_none_or(Field::seldom_varies),
@@ -403,11 +408,11 @@ impl Lesson {
 }
 
 /// A member's key, between its quotes.
-fn name<'t>(text: &'t [u8], member: &Member) -> Option<&'t [u8]> {
+fn name(text: &[u8], member: &Member) -> Option<Range<usize>> {
     let key = text.get(member.start..member.value.start)?;
     let from = key.iter().position(|byte| *byte == b'"')? + 1;
     let to = key.iter().rposition(|byte| *byte == b'"')?;
-    key.get(from..to)
+    Some(member.start + from..member.start + to)
 }
 
 impl Kind {

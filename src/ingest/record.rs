@@ -1,7 +1,7 @@
 //! One JSON object in one pass: either the fields of a record, or the envelope around records.
 
 use super::field::{Field, Fields, field_of};
-use super::habit::{Habit, Held, Lesson, Order, OrderId, Place as At, Slot};
+use super::habit::{Habit, Held, Lesson, MAX_MEMBERS, Order, OrderId, Place as At, Slot};
 use super::identity;
 use super::interpret::{Details, Row, interpret};
 use super::json::{JsonError, Reader, Text, Value};
@@ -105,6 +105,8 @@ impl<'a> Record<'a> {
         let mut place = Order::START;
         let mut missed = false;
         let mut first = true;
+        // An object of countless unknown members is not worth looking each of them up.
+        let mut strangers = 0;
         loop {
             // From step to step, as long as everything is as it was.
             let mut stop = None;
@@ -164,7 +166,10 @@ impl<'a> Record<'a> {
                 if let Some(field) = self.member(reader, habit, None, level, field, outer)? {
                     return Ok(Some(field));
                 }
-                if let Some(place) = order.behind(key.raw()) {
+                strangers += 1;
+                if strangers <= MAX_MEMBERS
+                    && let Some(place) = order.behind(key.raw())
+                {
                     break place;
                 }
             };
