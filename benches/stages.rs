@@ -79,7 +79,7 @@ fn sign_ins(apps: u64, ranges: u64) -> Vec<SignIn<'static>> {
         &mut Habit::default(),
         &mut |_, item| {
             if let Item::SignIn(sign_in) = item {
-                sign_ins.push(sign_in.into_owned());
+                sign_ins.push(sign_in.clone().into_owned());
             }
         },
     );

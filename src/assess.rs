@@ -101,13 +101,13 @@ impl<'p> Block<'p> {
     }
 
     /// Judges one item.
-    pub fn take(&mut self, position: Position, item: Item<'_>) {
+    pub fn take(&mut self, position: Position, item: &Item<'_>) {
         match item {
             Item::SignIn(sign_in) => {
                 if !self.period.contains(sign_in.time) {
                     return;
                 }
-                let judgement = self.policy.judge(&sign_in);
+                let judgement = self.policy.judge(sign_in);
                 self.marks.push(Mark {
                     key: sign_in.key,
                     verdict: judgement.verdict,
@@ -122,14 +122,14 @@ impl<'p> Block<'p> {
             Item::Other(category) => match self.other_categories.get_mut(category.as_ref()) {
                 Some(count) => *count += 1,
                 None => {
-                    self.other_categories.insert(category.into_owned(), 1);
+                    self.other_categories.insert(category.to_string(), 1);
                 }
             },
             Item::Reject(reject) => self.rejected.push(Rejected {
                 position,
-                error: reject.error,
+                error: reject.error.clone(),
                 body: if self.keep_bodies {
-                    reject.body.into_owned()
+                    reject.body.to_vec()
                 } else {
                     Vec::new()
                 },

@@ -65,7 +65,7 @@ impl<'p> Finding<'p> {
     /// Says everything about a judged sign-in that is not allowed.
     pub fn new(
         policy: &'p Policy,
-        sign_in: SignIn<'_>,
+        sign_in: &SignIn<'_>,
         judgement: &Judgement<'p>,
         position: Position,
     ) -> Self {
@@ -75,8 +75,8 @@ impl<'p> Finding<'p> {
             due: judgement.is_due(),
             severity: judgement.severity,
             rule: Rule::of(judgement.verdict, sign_in.outcome),
-            reasons: policy.reasons(&sign_in, judgement),
-            sign_in: sign_in.into_owned(),
+            reasons: policy.reasons(sign_in, judgement),
+            sign_in: sign_in.clone().into_owned(),
             position,
         }
     }

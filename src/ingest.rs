@@ -110,7 +110,7 @@ pub fn read_text(
     bytes: &[u8],
     context: &Context,
     habit: &mut Habit,
-    visit: &mut dyn FnMut(Position, Item<'_>),
+    visit: &mut dyn FnMut(Position, &Item<'_>),
 ) {
     // An event is a single line as a rule, and a document reads that as well as lines would.
     let single = shape::line_end(bytes.trim_ascii(), 0) == bytes.trim_ascii().len();

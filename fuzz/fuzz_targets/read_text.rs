@@ -49,13 +49,13 @@ fuzz_target!(|data: &[u8]| {
     // What was learnt from the lines before, or from all of them, changes nothing.
     let (mut alone, mut offset) = (Vec::new(), Offset::default());
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let mut visit = |_, item: Item<'_>| alone.push(trace(&item));
+        let mut visit = |_, item: &Item<'_>| alone.push(trace(item));
         offset = read_lines(line, offset, &context, &mut Habit::default(), &mut visit);
     }
     let mut habit = Habit::default();
     for _ in 0..2 {
         let mut together = Vec::new();
-        let mut visit = |_, item: Item<'_>| together.push(trace(&item));
+        let mut visit = |_, item: &Item<'_>| together.push(trace(item));
         read_lines(text, Offset::default(), &context, &mut habit, &mut visit);
         assert_eq!(alone, together);
     }
@@ -64,18 +64,18 @@ fuzz_target!(|data: &[u8]| {
     let _ = event_bytes(text, &mut Vec::new());
 
     let (mut whole, mut pieces) = (Vec::new(), Vec::new());
-    Document::new(&context).read(text, true, &mut |_, item| whole.push(trace(&item)));
+    Document::new(&context).read(text, true, &mut |_, item| whole.push(trace(item)));
     let mut document = Document::new(&context);
     in_windows(text, step, |window, last| {
-        document.read(window, last, &mut |_, item| pieces.push(trace(&item)))
+        document.read(window, last, &mut |_, item| pieces.push(trace(item)))
     });
     assert_eq!(whole, pieces);
 
     let (mut whole, mut pieces) = (Vec::new(), Vec::new());
-    Csv::new(&context).read(text, true, &mut |_, item| whole.push(trace(&item)));
+    Csv::new(&context).read(text, true, &mut |_, item| whole.push(trace(item)));
     let mut csv = Csv::new(&context);
     in_windows(text, step, |window, last| {
-        csv.read(window, last, &mut |_, item| pieces.push(trace(&item)))
+        csv.read(window, last, &mut |_, item| pieces.push(trace(item)))
     });
     assert_eq!(whole, pieces);
 });

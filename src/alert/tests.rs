@@ -52,7 +52,7 @@ fn findings<'p>(policy: &'p Policy, records: &[Value]) -> Vec<Finding<'p>> {
             let Item::SignIn(sign_in) = item else {
                 panic!("{item:?}")
             };
-            let judgement = policy.judge(&sign_in);
+            let judgement = policy.judge(sign_in);
             findings.push(Finding::new(policy, sign_in, &judgement, position));
         },
     );

@@ -348,7 +348,7 @@ fn came_in(text: &str) -> String {
             let category = match item {
                 Item::SignIn(sign_in) => sign_in.kind.category().to_owned(),
                 Item::AuditEvent => "AuditLogs".to_owned(),
-                Item::Other(category) => category.into_owned(),
+                Item::Other(category) => category.to_string(),
                 Item::Reject(_) => "unreadable".to_owned(),
             };
             match categories.iter_mut().find(|(known, _)| *known == category) {

@@ -215,11 +215,11 @@ fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn
     let mut sign_ins = 0_u64;
     for input in inputs(files)? {
         let mut found = None;
-        let mut visit = |_: Position, item: Item<'_>| {
+        let mut visit = |_: Position, item: &Item<'_>| {
             if let Item::SignIn(sign_in) = item {
                 sign_ins += 1;
                 if found.is_none() && sign_in.id_text().eq_ignore_ascii_case(id) {
-                    found = Some(sign_in.into_owned());
+                    found = Some(sign_in.clone().into_owned());
                 }
             }
         };

@@ -233,7 +233,7 @@ fn judge_part<'p>(
             };
             match text {
                 Ok(text) => ingest::read_text(text, &context, habit, &mut |position, item| {
-                    if let Item::SignIn(sign_in) = &item {
+                    if let Item::SignIn(sign_in) = item {
                         part.newest = part.newest.max(Some(sign_in.time));
                     }
                     block.take(position, item);
@@ -246,7 +246,7 @@ fn judge_part<'p>(
                         error: error.to_string(),
                         body: Cow::Borrowed(event),
                     });
-                    block.take(Position { record: 1, line: 1 }, item);
+                    block.take(Position { record: 1, line: 1 }, &item);
                 }
             }
             part.blocks.push(block);

@@ -87,7 +87,7 @@ impl<'c> Csv<'c> {
         &mut self,
         window: &[u8],
         last: bool,
-        visit: &mut dyn FnMut(Position, Item<'_>),
+        visit: &mut dyn FnMut(Position, &Item<'_>),
     ) -> usize {
         let mut at = 0;
         if self.whereabouts.is_start() {
@@ -161,7 +161,7 @@ impl<'c> Csv<'c> {
         cells: &Cells,
         rest: &[u8],
         (window, at): (&[u8], usize),
-        visit: &mut dyn FnMut(Position, Item<'_>),
+        visit: &mut dyn FnMut(Position, &Item<'_>),
     ) -> Result<(), String> {
         let text = std::str::from_utf8(&cells.text).map_err(|error| {
             format!(
@@ -199,7 +199,7 @@ impl<'c> Csv<'c> {
             record: self.records,
             line: self.whereabouts.line(window, at),
         };
-        let item = interpret(
+        interpret(
             &Row {
                 place: None,
                 top: &fields,
@@ -221,8 +221,8 @@ impl<'c> Csv<'c> {
                 },
             },
             self.context,
+            &mut |item| visit(position, item),
         );
-        visit(position, item);
         Ok(())
     }
 
@@ -232,7 +232,7 @@ impl<'c> Csv<'c> {
         at: usize,
         wrong: String,
         body: &[u8],
-        visit: &mut dyn FnMut(Position, Item<'_>),
+        visit: &mut dyn FnMut(Position, &Item<'_>),
     ) {
         self.records += 1;
         let line = self.whereabouts.line(window, at);
@@ -241,7 +241,7 @@ impl<'c> Csv<'c> {
                 record: self.records,
                 line,
             },
-            Item::Reject(Reject {
+            &Item::Reject(Reject {
                 error: format!("invalid CSV at line {line}: {wrong}"),
                 body: Cow::Borrowed(body.trim_ascii_end()),
             }),

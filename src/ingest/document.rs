@@ -91,7 +91,7 @@ struct Window<'w, 'v> {
     last: bool,
     /// Room for the record that is being read, used again and again.
     record: &'v mut Record<'w>,
-    visit: &'v mut dyn FnMut(Position, Item<'_>),
+    visit: &'v mut dyn FnMut(Position, &Item<'_>),
 }
 
 impl<'c> Document<'c> {
@@ -151,7 +151,7 @@ impl<'c> Document<'c> {
         &mut self,
         window: &[u8],
         last: bool,
-        visit: &mut dyn FnMut(Position, Item<'_>),
+        visit: &mut dyn FnMut(Position, &Item<'_>),
     ) -> usize {
         self.read_window(window, last, &mut Record::default(), visit)
     }
@@ -161,7 +161,7 @@ impl<'c> Document<'c> {
         window: &'w [u8],
         last: bool,
         record: &mut Record<'w>,
-        visit: &mut dyn FnMut(Position, Item<'_>),
+        visit: &mut dyn FnMut(Position, &Item<'_>),
     ) -> usize {
         let mut window = Window {
             source: Source::new(window),
@@ -183,7 +183,7 @@ impl<'c> Document<'c> {
         &mut self,
         line: &'w [u8],
         record: &mut Record<'w>,
-        visit: &mut dyn FnMut(Position, Item<'_>),
+        visit: &mut dyn FnMut(Position, &Item<'_>),
     ) {
         self.whereabouts.set_within_line(true);
         self.read_window(line, true, record, visit);
@@ -365,16 +365,20 @@ impl<'c> Document<'c> {
         inner.records = self.records;
         let visit = &mut *window.visit;
         inner.read(text.as_bytes(), true, &mut |within, item| {
+            let within_text;
             visit(
                 Position {
                     record: within.record,
                     line,
                 },
                 match item {
-                    Item::Reject(reject) => Item::Reject(Reject {
-                        error: format!("in the text of `records`: {}", reject.error),
-                        body: reject.body,
-                    }),
+                    Item::Reject(reject) => {
+                        within_text = Item::Reject(Reject {
+                            error: format!("in the text of `records`: {}", reject.error),
+                            body: reject.body.clone(),
+                        });
+                        &within_text
+                    }
                     other => other,
                 },
             );
@@ -507,7 +511,7 @@ impl<'c> Document<'c> {
                 record: self.records,
                 line,
             },
-            Item::Reject(Reject {
+            &Item::Reject(Reject {
                 error,
                 body: Cow::Borrowed(body),
             }),

@@ -66,19 +66,20 @@ enum Log<'a> {
     Other(Cow<'a, str>),
 }
 
-/// Reads a record's fields as an item.
-pub(super) fn interpret<'a>(row: &Row<'_, 'a>, context: &Context) -> Item<'a> {
+/// Shows the visitor the item that a record's fields are.
+pub(super) fn interpret(row: &Row<'_, '_>, context: &Context, visit: &mut dyn FnMut(&Item<'_>)) {
     let item = log(row, context).and_then(|log| match log {
-        Log::SignIns(shape, kind) => sign_in(row, shape, kind, context).map(Item::SignIn),
+        Log::SignIns(shape, kind) => sign_in(row, shape, kind, context),
         Log::Audit => Ok(Item::AuditEvent),
         Log::Other(name) => Ok(Item::Other(name)),
     });
-    item.unwrap_or_else(|error| {
-        Item::Reject(Reject {
-            error,
+    match &item {
+        Ok(item) => visit(item),
+        Err(error) => visit(&Item::Reject(Reject {
+            error: error.clone(),
             body: Cow::Borrowed(row.body),
-        })
-    })
+        })),
+    }
 }
 
 fn log<'a>(row: &Row<'_, 'a>, context: &Context) -> Result<Log<'a>, String> {
@@ -174,7 +175,7 @@ fn of_category(shape: Shape, category: Cow<'_, str>) -> Log<'_> {
         Kind::ManagedIdentity,
         Kind::MicrosoftServicePrincipal,
     ] {
-        if name.eq_ignore_ascii_case(kind.category()) {
+        if name == kind.category() || name.eq_ignore_ascii_case(kind.category()) {
             return Log::SignIns(shape, kind);
         }
     }
@@ -232,7 +233,7 @@ fn sign_in<'a>(
     shape: Shape,
     kind: Kind,
     context: &Context,
-) -> Result<SignIn<'a>, String> {
+) -> Result<Item<'a>, String> {
     let top = row.top;
     let details = match row.details {
         Details::Properties(properties) => properties,
@@ -268,7 +269,7 @@ fn sign_in<'a>(
     let (ip, caller_ip) = addresses(top, detail(Field::IpAddress));
     let place = place(row, details, shape);
     let result_code = result_code(top, details, shape == Shape::Defender);
-    Ok(SignIn {
+    Ok(Item::SignIn(SignIn {
         kind,
         id: record_id.and_then(|id| match id {
             Id::Guid(_) => value::lower_text(match shape {
@@ -303,7 +304,7 @@ fn sign_in<'a>(
             .and_then(CredentialType::from_log),
         correlation_id: text(top.value(Field::CorrelationId))
             .or_else(|| text(detail(Field::CorrelationId))),
-    })
+    }))
 }
 
 /// A credential called `none` is none.

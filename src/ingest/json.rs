@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use wide::u8x16;
+use wide::u8x32;
 
 /// Brackets a value may be nested in. Entra's records stay below ten.
 pub(super) const MAX_DEPTH: u32 = 128;
@@ -156,6 +156,68 @@ impl<'a> Source<'a> {
         Self { bytes, utf8 }
     }
 
+    /// These bytes.
+    #[inline]
+    pub(super) fn span(&self, span: Range<usize>) -> &'a [u8] {
+        self.bytes.get(span).unwrap_or_default()
+    }
+
+    /// The string with its quotes at this place, which was accepted before.
+    #[inline]
+    pub(super) fn quoted(&self, span: Range<usize>, escaped: bool) -> Text<'a> {
+        let inside = span.start + 1..span.end.saturating_sub(1);
+        let raw = self.text(inside).unwrap_or_default();
+        Text { raw, escaped }
+    }
+
+    /// The string of plain characters whose opening quote stands before `at`, and the offset behind its closing
+    /// quote. `None` says nothing: [`Reader::rest_of_string`] reads strings of every kind.
+    #[inline(always)]
+    pub(super) fn plain_string(&self, at: usize) -> Option<(Text<'a>, usize)> {
+        let end = plain_run(self.bytes, at);
+        let raw = self.utf8.get(at..end)?;
+        (self.bytes.get(end) == Some(&b'"')).then_some((
+            Text {
+                raw,
+                escaped: false,
+            },
+            end + 1,
+        ))
+    }
+
+    /// The offset behind the number of at most two runs of digits that stands at `at`, where it surely ends.
+    /// `None` says nothing: [`Reader::number`] reads numbers of every kind.
+    #[inline(always)]
+    pub(super) fn plain_number(&self, at: usize) -> Option<usize> {
+        let byte = |at: usize| self.bytes.get(at).copied();
+        let digits = |mut at: usize| {
+            while let Some(b'0'..=b'9') = byte(at) {
+                at += 1;
+            }
+            at
+        };
+        let begin = at + usize::from(byte(at) == Some(b'-'));
+        let mut end = digits(begin);
+        if end == begin || (byte(begin) == Some(b'0') && end > begin + 1) {
+            return None;
+        }
+        if byte(end) == Some(b'.') {
+            let fraction = end + 1;
+            end = digits(fraction);
+            if end == fraction {
+                return None;
+            }
+        }
+        matches!(byte(end), Some(b',' | b'}' | b']')).then_some(end)
+    }
+
+    /// The offset behind these bytes, if they stand at `at`.
+    #[inline(always)]
+    pub(super) fn behind(&self, at: usize, expected: &[u8]) -> Option<usize> {
+        let end = at.checked_add(expected.len())?;
+        (self.bytes.get(at..end) == Some(expected)).then_some(end)
+    }
+
     /// A piece of the text, if it is UTF-8.
     #[inline]
     fn text(&self, span: Range<usize>) -> std::result::Result<&'a str, std::str::Utf8Error> {
@@ -192,6 +254,18 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// What is read.
+    #[inline]
+    pub(super) fn source(&self) -> Source<'a> {
+        self.source
+    }
+
+    /// Goes to a place that was read up to otherwise.
+    #[inline]
+    pub(super) fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// The next byte.
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
@@ -209,29 +283,16 @@ impl<'a> Reader<'a> {
         self.source.bytes.get(self.at..).unwrap_or_default()
     }
 
-    /// These bytes of the text.
-    #[inline]
-    pub(super) fn span(&self, span: Range<usize>) -> &'a [u8] {
-        self.source.bytes.get(span).unwrap_or_default()
-    }
-
-    /// The string with its quotes at this place, which was accepted before.
-    #[inline]
-    pub(super) fn quoted(&self, span: Range<usize>, escaped: bool) -> Text<'a> {
-        let inside = span.start + 1..span.end.saturating_sub(1);
-        let raw = self.source.text(inside).unwrap_or_default();
-        Text { raw, escaped }
-    }
-
     /// Steps over bytes that were accepted before in the same place, if it is those that follow.
     #[inline]
     pub(super) fn take(&mut self, expected: &[u8]) -> bool {
-        let end = self.at + expected.len();
-        let equal = self.source.bytes.get(self.at..end) == Some(expected);
-        if equal {
-            self.at = end;
+        match self.source.behind(self.at, expected) {
+            Some(behind) => {
+                self.at = behind;
+                true
+            }
+            None => false,
         }
-        equal
     }
 
     /// Steps over the byte that was peeked at.
@@ -319,43 +380,27 @@ impl<'a> Reader<'a> {
         self.rest_of_string()
     }
 
-    /// Steps over the string whose opening quote was the last byte.
-    #[inline(always)]
-    pub(super) fn skip_rest_of_string(&mut self) -> Result<()> {
-        let start = self.at;
-        let end = plain_run(self.source.bytes, start);
-        if end <= self.source.utf8.len() && self.source.bytes.get(end) == Some(&b'"') {
-            self.at = end + 1;
-            return Ok(());
-        }
-        self.rest_of_rare_string(start, end).map(|_| ())
-    }
-
     /// Reads the string whose opening quote was the last byte.
-    #[inline(always)]
+    #[inline]
     pub(super) fn rest_of_string(&mut self) -> Result<Text<'a>> {
-        let start = self.at;
-        let end = plain_run(self.source.bytes, start);
-        if self.source.bytes.get(end) == Some(&b'"')
-            && let Some(raw) = self.source.utf8.get(start..end)
-        {
-            self.at = end + 1;
-            return Ok(Text {
-                raw,
-                escaped: false,
-            });
+        match self.source.plain_string(self.at) {
+            Some((text, behind)) => {
+                self.at = behind;
+                Ok(text)
+            }
+            None => self.rest_of_rare_string(),
         }
-        self.rest_of_rare_string(start, end)
     }
 
     /// Reads on in a string that holds an escape, or more than is known to be UTF-8, or that is broken.
     #[cold]
-    fn rest_of_rare_string(&mut self, start: usize, mut end: usize) -> Result<Text<'a>> {
+    fn rest_of_rare_string(&mut self) -> Result<Text<'a>> {
+        let start = self.at;
         let mut escaped = false;
-        loop {
-            self.at = end;
+        let end = loop {
+            self.at = plain_run(self.source.bytes, self.at);
             match self.peek() {
-                Some(b'"') => break,
+                Some(b'"') => break self.at,
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
@@ -363,8 +408,7 @@ impl<'a> Reader<'a> {
                 Some(_) => return self.fail(Problem::Control),
                 None => return self.fail(Problem::End("a closing `\"`")),
             }
-            end = plain_run(self.source.bytes, self.at);
-        }
+        };
         match self.source.text(start..end) {
             Ok(raw) => {
                 self.at = end + 1;
@@ -433,7 +477,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the number at the cursor.
-    fn number(&mut self) -> Result<&'a [u8]> {
+    #[inline]
+    pub(super) fn number(&mut self) -> Result<&'a [u8]> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.bump();
@@ -579,20 +624,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Steps from `at` over bytes that end no string, sixteen at a time.
+/// Steps from `at` over bytes that end no string, 32 at a time: most strings of a log take one step or two.
 #[inline(always)]
 fn plain_run(bytes: &[u8], mut at: usize) -> usize {
-    const QUOTE: u8x16 = u8x16::new([b'"'; 16]);
-    const BACKSLASH: u8x16 = u8x16::new([b'\\'; 16]);
-    const CONTROL: u8x16 = u8x16::new([0x1F; 16]);
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let chunk = u8x16::new(*chunk);
-        let control = chunk.simd_eq(chunk.min(CONTROL));
-        let special = (chunk.simd_eq(QUOTE) | chunk.simd_eq(BACKSLASH) | control).to_bitmask();
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+        let special = string_ends(chunk);
         if special != 0 {
             return at + special.trailing_zeros() as usize;
         }
-        at += 16;
+        at += 32;
     }
     while let Some(byte) = bytes.get(at)
         && !matches!(byte, b'"' | b'\\' | 0..0x20)
@@ -600,6 +640,16 @@ fn plain_run(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// One bit for each byte that ends a string, or begins an escape in it.
+#[inline(always)]
+fn string_ends(chunk: &[u8; 32]) -> u32 {
+    let chunk = u8x32::new(*chunk);
+    let control = chunk.simd_eq(chunk.min(u8x32::splat(0x1F)));
+    let quote = chunk.simd_eq(u8x32::splat(b'"'));
+    let backslash = chunk.simd_eq(u8x32::splat(b'\\'));
+    (quote | backslash | control).to_bitmask()
 }
 
 /// Decodes a checked string.

@@ -32,7 +32,7 @@ pub fn read_lines(
     offset: Offset,
     context: &Context,
     habit: &mut Habit,
-    visit: &mut dyn FnMut(Position, Item<'_>),
+    visit: &mut dyn FnMut(Position, &Item<'_>),
 ) -> Offset {
     let known = std::mem::take(habit);
     let mut document = Document::starting_at(context, offset).with_habit(known);

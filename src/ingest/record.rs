@@ -1,7 +1,7 @@
 //! One JSON object in one pass: either the fields of a record, or the envelope around records.
 
 use super::field::{Field, Fields, field_of};
-use super::habit::{Habit, Held, Lesson, MAX_MEMBERS, Order, OrderId, Place as At, Slot};
+use super::habit::{Habit, Held, Lesson, MAX_MEMBERS, Order, OrderId, Stop};
 use super::identity;
 use super::interpret::{Details, Row, interpret};
 use super::json::{JsonError, Reader, Text, Value};
@@ -108,52 +108,29 @@ impl<'a> Record<'a> {
         // An object of countless unknown members is not worth looking each of them up.
         let mut strangers = 0;
         loop {
-            // From step to step, as long as everything is as it was.
-            let mut stop = None;
-            for (index, step) in order.steps(place) {
-                let fields = self.fields(level);
-                let set = |field, value| fields.set(field, value);
-                let leapt = match place.behind {
-                    0 => step.leap(reader, set),
-                    behind => step.leap_rest(behind, reader, set),
-                };
-                place = At {
-                    step: index,
-                    behind: if leapt { 0 } else { place.behind },
-                };
-                if !leapt {
-                    break;
-                }
-                first = false;
-                match step.slot {
-                    Slot::Text(Some(field)) => {
-                        let text = reader.rest_of_string()?;
-                        self.fields(level).set(field, Value::Text(text));
-                    }
-                    Slot::Text(None) => reader.skip_rest_of_string()?,
-                    slot => {
-                        stop = Some(slot);
-                        break;
-                    }
-                }
-            }
-            match stop {
-                Some(Slot::Value(field, member)) => {
+            let began = place;
+            match order.follow(&mut place, reader, self.fields(level))? {
+                Stop::Value(field, member) => {
+                    first = false;
                     // A blank may stand where there was none before.
                     reader.blanks();
                     let held = order.held(member);
                     if let Some(field) = self.member(reader, habit, held, level, field, outer)? {
                         return Ok(Some(field));
                     }
-                    place.step += 1;
                     continue;
                 }
-                Some(_) => {
+                Stop::End => {
                     order.was_read(missed);
                     return Ok(None);
                 }
-                None if order.reconsider(&mut place, reader) => continue,
-                None => missed = true,
+                Stop::Missed => {
+                    first &= place == began;
+                    if order.reconsider(&mut place, reader) {
+                        continue;
+                    }
+                    missed = true;
+                }
             }
             // Member by member, up to one that is known.
             place = loop {
@@ -352,8 +329,8 @@ impl<'a> Record<'a> {
     }
 
     /// Shows the visitor what the record says; `body` is the record as it stands.
-    pub(super) fn show(&self, body: &[u8], context: &Context, visit: &mut dyn FnMut(Item<'_>)) {
-        let item = match self.top.value(Field::Properties) {
+    pub(super) fn show(&self, body: &[u8], context: &Context, visit: &mut dyn FnMut(&Item<'_>)) {
+        match self.top.value(Field::Properties) {
             Value::Object(span) => interpret(
                 &Row {
                     top: &self.top,
@@ -363,6 +340,7 @@ impl<'a> Record<'a> {
                     content: &|hash| identity::value(hash, span),
                 },
                 context,
+                visit,
             ),
             Value::Text(text) if !text.is_empty() => {
                 let text = text.decode();
@@ -372,7 +350,7 @@ impl<'a> Record<'a> {
                         Ok(()) => Details::Properties(&properties),
                         Err(error) => Details::Unreadable(error),
                     };
-                let item = interpret(
+                interpret(
                     &Row {
                         top: &self.top,
                         details,
@@ -381,8 +359,8 @@ impl<'a> Record<'a> {
                         content: &|hash| identity::value(hash, text.as_bytes()),
                     },
                     context,
+                    visit,
                 );
-                return visit(item);
             }
             _ => interpret(
                 &Row {
@@ -393,8 +371,8 @@ impl<'a> Record<'a> {
                     content: &|hash| identity::row(hash, body),
                 },
                 context,
+                visit,
             ),
-        };
-        visit(item);
+        }
     }
 }

@@ -49,14 +49,14 @@ fn read(text: &[u8]) -> Vec<Item<'static>> {
     items.into_iter().map(|(_, item)| item).collect()
 }
 
-pub(super) fn owned(item: Item<'_>) -> Item<'static> {
+pub(super) fn owned(item: &Item<'_>) -> Item<'static> {
     match item {
-        Item::SignIn(sign_in) => Item::SignIn(sign_in.into_owned()),
+        Item::SignIn(sign_in) => Item::SignIn(sign_in.clone().into_owned()),
         Item::AuditEvent => Item::AuditEvent,
-        Item::Other(name) => Item::Other(name.into_owned().into()),
+        Item::Other(name) => Item::Other(name.to_string().into()),
         Item::Reject(reject) => Item::Reject(Reject {
-            error: reject.error,
-            body: reject.body.into_owned().into(),
+            error: reject.error.clone(),
+            body: reject.body.to_vec().into(),
         }),
     }
 }

@@ -10,14 +10,15 @@ use crate::sign_in::Id;
 #[inline]
 pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
-        Value::Text(text) if !text.is_empty() => {
-            let text = text.decode();
+        Value::Text(text) => {
             // Few texts begin with a blank, and only those can be blank.
-            let begins = text
-                .bytes()
-                .next()
-                .is_some_and(|byte| byte.is_ascii_graphic());
-            (begins || !text.trim().is_empty()).then_some(text)
+            if let Some(plain) = text.plain()
+                && plain.as_bytes().first().is_some_and(u8::is_ascii_graphic)
+            {
+                return Some(Cow::Borrowed(plain));
+            }
+            let text = text.decode();
+            (!text.trim().is_empty()).then_some(text)
         }
         _ => None,
     }
@@ -45,7 +46,9 @@ pub(super) fn id(value: Value<'_>) -> Option<Id<'_>> {
 pub(super) fn lower_text(value: Value<'_>) -> Option<Cow<'_, str>> {
     let text = text(value)?;
     let trimmed = text.trim();
-    if trimmed.len() == text.len() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    // Without stopping at the first: so many are looked at together.
+    let upper = |any: bool, byte: &u8| any | byte.is_ascii_uppercase();
+    if trimmed.len() == text.len() && !text.as_bytes().iter().fold(false, upper) {
         return Some(text);
     }
     Some(Cow::Owned(trimmed.to_ascii_lowercase()))

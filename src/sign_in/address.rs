@@ -23,31 +23,37 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
     known(strip_address_decoration(text)?.parse().ok()?)
 }
 
-/// The usual form of an IPv4 address; what the standard library reads, at a third of the cost.
+/// The usual form of an IPv4 address; what the standard library reads, at a fraction of the cost.
 fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut address = 0_u32;
-    let mut octet = 0_u32;
-    let mut digits = 0_u32;
-    let mut dots = 0_u32;
-    for byte in text.get(..text.len().min(16))? {
-        match byte {
-            // No octet but 0 begins with one, lest it is taken for octal.
-            b'0'..=b'9' if digits == 0 || octet != 0 => {
-                octet = octet * 10 + u32::from(byte - b'0');
-                digits += 1;
+    let mut address = 0;
+    let mut at = 0;
+    for place in 0..4 {
+        if place > 0 {
+            if text.get(at) != Some(&b'.') {
+                return None;
             }
-            b'.' if digits > 0 => {
-                address = address << 8 | octet;
-                (octet, digits) = (0, 0);
-                dots += 1;
-            }
-            _ => return None,
+            at += 1;
         }
-        if octet > 255 || dots > 3 {
+        let digit = |at: usize| {
+            let digit = text.get(at)?.wrapping_sub(b'0');
+            (digit < 10).then_some(u32::from(digit))
+        };
+        let (octet, digits) = match (digit(at)?, digit(at + 1)) {
+            (first, None) => (first, 1),
+            // Lest it is taken for octal.
+            (0, Some(_)) => return None,
+            (first, Some(second)) => match digit(at + 2) {
+                None => (first * 10 + second, 2),
+                Some(third) => (first * 100 + second * 10 + third, 3),
+            },
+        };
+        if octet > 255 {
             return None;
         }
+        address = address << 8 | octet;
+        at += digits;
     }
-    (dots == 3 && digits > 0 && text.len() <= 15).then(|| Ipv4Addr::from_bits(address << 8 | octet))
+    (at == text.len()).then(|| Ipv4Addr::from_bits(address))
 }
 
 /// Strips blanks, brackets, a port and a zone id from an address; `None` where nothing is left.

@@ -80,26 +80,25 @@ fn parse_guid(text: &str) -> Option<Uuid> {
     {
         return None;
     }
-    let mut digits = [0; 32];
-    let (high, low) = digits.split_at_mut(16);
-    high.first_chunk_mut::<8>()?
-        .copy_from_slice(text.first_chunk::<8>()?);
-    high.get_mut(8..12)?.copy_from_slice(text.get(9..13)?);
-    high.get_mut(12..)?.copy_from_slice(text.get(14..18)?);
-    low.first_chunk_mut::<4>()?
-        .copy_from_slice(text.get(19..23)?);
-    low.get_mut(4..)?.copy_from_slice(text.last_chunk::<12>()?);
-    Some(Uuid::from_u64_pair(
-        hexadecimal(high.first_chunk()?)?,
-        hexadecimal(low.first_chunk()?)?,
-    ))
+    let four = |at: usize| {
+        let digits = text.get(at..)?.first_chunk()?;
+        Some(u128::from(u32::from_le_bytes(*digits)))
+    };
+    let eight = |at: usize| {
+        let digits = text.get(at..)?.first_chunk()?;
+        Some(u128::from(u64::from_le_bytes(*digits)))
+    };
+    let high = eight(0)? | four(9)? << 64 | four(14)? << 96;
+    let low = four(19)? | four(24)? << 32 | eight(28)? << 64;
+    Some(Uuid::from_u64_pair(hexadecimal(high)?, hexadecimal(low)?))
 }
 
-/// Reads sixteen hexadecimal digits of either case.
-fn hexadecimal(digits: &[u8; 16]) -> Option<u64> {
+/// Reads sixteen hexadecimal digits of either case, the first in the lowest byte.
+#[inline]
+fn hexadecimal(digits: u128) -> Option<u64> {
     const LOWER: u8x16 = u8x16::new([b' '; 16]);
     let splat = u8x16::splat;
-    let text = u8x16::new(*digits);
+    let text = u8x16::new(digits.to_le_bytes());
     let number = text - splat(b'0');
     let letter = (text | LOWER) - splat(b'a');
     let is_number = number.simd_eq(number.min(splat(9)));
@@ -108,15 +107,12 @@ fn hexadecimal(digits: &[u8; 16]) -> Option<u64> {
         return None;
     }
     let values = is_number.bitselect(number, letter + splat(10)).to_array();
-    let (first, last) = values.split_first_chunk::<8>()?;
-    let packed = |values: &[u8; 8]| {
-        // Each byte is a digit: pairs, then fours, then all eight are moved together.
-        let pairs = u64::from_be_bytes(*values);
-        let pairs = (pairs | pairs >> 4) & 0x00FF_00FF_00FF_00FF;
-        let fours = (pairs | pairs >> 8) & 0x0000_FFFF_0000_FFFF;
-        (fours | fours >> 16) & 0xFFFF_FFFF
-    };
-    Some(packed(first) << 32 | packed(last.first_chunk()?))
+    // Each byte is a digit: pairs, then fours, then all of them are moved together, in both halves at once.
+    let pairs = u128::from_be_bytes(values);
+    let pairs = (pairs | pairs >> 4) & 0x00FF_00FF_00FF_00FF_00FF_00FF_00FF_00FF;
+    let fours = (pairs | pairs >> 8) & 0x0000_FFFF_0000_FFFF_0000_FFFF_0000_FFFF;
+    let eights = (fours | fours >> 16) & 0x0000_0000_FFFF_FFFF_0000_0000_FFFF_FFFF;
+    Some((eights | eights >> 32) as u64)
 }
 
 #[cfg(test)]

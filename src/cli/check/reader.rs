@@ -200,7 +200,7 @@ impl Resumable<'_> {
     }
 
     fn read(&mut self, bytes: &[u8], last: bool, block: &mut Block<'_>) -> usize {
-        let mut take = |position, item: Item<'_>| block.take(position, item);
+        let mut take = |position, item: &Item<'_>| block.take(position, item);
         match self {
             Self::Document(document) => document.read(bytes, last, &mut take),
             Self::Csv(csv) => csv.read(bytes, last, &mut take),

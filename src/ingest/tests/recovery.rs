@@ -205,7 +205,7 @@ fn in_windows(
     loop {
         end = text.len().min(end + steps.next().unwrap());
         let last = end == text.len();
-        let mut visit = |position: Position, item: Item<'_>| items.push((position, owned(item)));
+        let mut visit = |position: Position, item: &Item<'_>| items.push((position, owned(item)));
         let window = &text[start..end];
         let consumed = match csv {
             true => table.read(window, last, &mut visit),
