@@ -197,7 +197,11 @@ impl Ledger {
         let mut listed = block.findings.into_iter().peekable();
         self.seen.fetch(block.marks.iter().map(|mark| mark.key));
         for (place, mark) in block.marks.iter().enumerate() {
-            let finding = listed.next_if(|(owner, _)| *owner == place);
+            // A finding is large: it is moved only where there is one.
+            let finding = match listed.peek() {
+                Some((owner, _)) if *owner == place => listed.next(),
+                _ => None,
+            };
             if !self.seen.insert(mark.key) {
                 counts.duplicates += 1;
                 continue;

@@ -17,11 +17,13 @@ mod habit;
 mod identity;
 mod interpret;
 mod json;
+mod levels;
 mod lines;
 mod place;
 mod record;
 mod recover;
 mod shape;
+mod track;
 mod value;
 mod whereabouts;
 

@@ -26,6 +26,7 @@ mod document;
 mod entry;
 mod evaluate;
 mod explain;
+mod gist;
 mod include;
 mod network;
 mod place;
@@ -240,6 +241,8 @@ pub struct Policy {
     tenants: Option<entry::At<Vec<Uuid>>>,
     /// INVARIANT: as many as `apps`, in the same order.
     entries: Vec<entry::Entry>,
+    /// INVARIANT: those of `entries`, in the same order.
+    gists: Vec<gist::Gist>,
     chooser: choose::Chooser,
     cases: Vec<(document::Case, usize)>,
     files: Vec<Arc<str>>,

@@ -290,7 +290,6 @@ impl<'c> Document<'c> {
     /// Reads the object at the cursor: a record or an envelope.
     fn object(&mut self, window: &mut Window<'_, '_>, start: usize) -> Step {
         let mut reader = Reader::over(window.source, start);
-        window.record.clear();
         match window.record.read(&mut reader, &mut self.habit) {
             Ok(Object::Record) => {
                 let body = reader.since(start);

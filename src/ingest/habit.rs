@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use super::field::{Field, Fields};
 use super::json::{JsonError, Reader, Source, Value};
+use super::levels::Levels;
+use super::track::Track;
 
 /// Members of an object that are remembered; none of Entra's logs has half as many.
 pub(super) const MAX_MEMBERS: usize = 192;
@@ -26,7 +28,27 @@ const MAX_ARRAY: usize = 16 << 10;
 pub struct Habit {
     /// The order of records, then those of objects within; one that is in use is not there.
     orders: Vec<Option<Box<Order>>>,
+    /// The way through whole records.
+    track: Option<Box<Track>>,
+    /// What the track is worth: it gains with each record that keeps to it, and loses with each that does not.
+    credit: u32,
+    /// How often the orders had changed when they were last looked at.
+    changes: u32,
+    /// Arrays that were remembered since.
+    arrays: u32,
+    /// Records since then that were read by the orders.
+    calm: u32,
+    /// As many make a track; more each time that one was worth nothing, lest they are made all the time.
+    patience: u32,
 }
+
+/// What a track is worth at most, what one more record on it adds, and what one that leaves it takes: it was
+/// read twice in part.
+const MAX_CREDIT: u32 = 32;
+const MISS: u32 = 4;
+/// Records in unchanged orders that make a track, at first.
+const CALM: u32 = 2;
+const MAX_CALM: u32 = 1 << 16;
 
 /// Names an order of a [`Habit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +68,8 @@ pub(super) struct Order {
     misses: u32,
     /// As many misses make it learn anew; more each time, lest hostile or mixed input learns all the time.
     patience: u32,
+    /// How often the steps were set up.
+    changes: u32,
 }
 
 /// One member, as offsets into the text of its order.
@@ -77,11 +101,11 @@ pub(super) struct Held {
 /// Bytes that are the same in each object, and what follows them.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    bytes: Box<[u8]>,
+    pub(super) bytes: Box<[u8]>,
     /// The first of them in the text.
     start: usize,
     /// Judged values in the bytes.
-    fixed: Box<[Fixed]>,
+    pub(super) fixed: Box<[Fixed]>,
     pub(super) slot: Slot,
 }
 
@@ -115,14 +139,15 @@ pub(super) struct MemberId(usize);
 
 /// A judged value that does not vary, as offsets into the bytes of its step.
 #[derive(Debug, Clone)]
-struct Fixed {
-    field: Field,
-    kind: Kind,
-    span: Range<usize>,
+pub(super) struct Fixed {
+    pub(super) field: Field,
+    pub(super) kind: Kind,
+    pub(super) span: Range<usize>,
 }
 
+/// What a value is, and whether a string holds escapes.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Null,
     Bool(bool),
     Number,
@@ -148,6 +173,7 @@ impl Default for Order {
             steps: Vec::new(),
             misses: 0,
             patience: 4,
+            changes: 0,
         }
     }
 }
@@ -159,6 +185,71 @@ impl Habit {
             self.orders.push(Some(Box::default()));
         }
         OrderId(0)
+    }
+
+    /// Reads a record along the track, if there is one; whether that was all there is to do.
+    #[inline]
+    pub(super) fn follow_track<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        levels: &mut Levels<'a>,
+    ) -> bool {
+        let Some(track) = &self.track else {
+            return false;
+        };
+        if track.follow(reader, levels) {
+            self.credit = MAX_CREDIT.min(self.credit + 1);
+            return true;
+        }
+        match self.credit.checked_sub(MISS) {
+            Some(credit) => self.credit = credit,
+            None => self.leave_track(),
+        }
+        false
+    }
+
+    #[cold]
+    fn leave_track(&mut self) {
+        self.track = None;
+        self.calm = 0;
+        self.patience = MAX_CALM.min(self.patience.max(CALM) * 2);
+    }
+
+    /// Remembers an array that a member held.
+    #[cold]
+    pub(super) fn keep_array(&mut self, held: &mut Held, array: &[u8]) {
+        if array.len() <= MAX_ARRAY && held.arrays.len() < MAX_ARRAYS {
+            held.arrays.push(array.into());
+            self.arrays += 1;
+        }
+    }
+
+    /// Says that a record was read by the orders. If those are as they were for a while, they make a track.
+    pub(super) fn read_by_orders(&mut self) {
+        let changes = self.orders.iter().flatten();
+        let changes = changes.fold(0, |all: u32, order| all.wrapping_add(order.changes));
+        if changes != self.changes || self.arrays > 0 {
+            self.changes = changes;
+            self.arrays = 0;
+            self.track = None;
+            self.calm = 0;
+        } else if self.track.is_none() {
+            self.calm += 1;
+            if self.calm >= self.patience.max(CALM) {
+                self.make_track();
+            }
+        }
+    }
+
+    #[cold]
+    fn make_track(&mut self) {
+        let order = |id: OrderId| self.orders.get(id.0)?.as_deref();
+        let track = order(OrderId(0)).and_then(|record| Track::of(record, &order));
+        self.track = track.map(Box::new);
+        self.credit = MAX_CREDIT / 2;
+        if self.track.is_none() {
+            self.leave_track();
+        }
     }
 
     /// Takes an order to read an object by.
@@ -189,14 +280,6 @@ impl Held {
     /// Steps over an array that the member held before.
     pub(super) fn take_array(&self, reader: &mut Reader<'_>) -> bool {
         self.arrays.iter().any(|array| reader.take(array))
-    }
-
-    /// Remembers an array that the member held.
-    #[cold]
-    pub(super) fn keep_array(&mut self, array: &[u8]) {
-        if array.len() <= MAX_ARRAY && self.arrays.len() < MAX_ARRAYS {
-            self.arrays.push(array.into());
-        }
     }
 }
 
@@ -345,6 +428,26 @@ impl Order {
         Some(self.place(member.value.end))
     }
 
+    /// The arrays that a member held of late, if nothing is read from it.
+    pub(super) fn arrays_of(&self, member: MemberId, field: Option<Field>) -> &[Box<[u8]>] {
+        match (field, self.members.get(member.0)) {
+            (None, Some(member)) => &member.held.arrays,
+            _ => &[],
+        }
+    }
+
+    /// The steps through an object.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The order of the objects that a member holds, if it held one when the order was learnt.
+    pub(super) fn object_of(&self, member: MemberId) -> Option<OrderId> {
+        let member = self.members.get(member.0)?;
+        let begin = self.text.get(member.value.start);
+        member.held.inner.filter(|_| begin == Some(&b'{'))
+    }
+
     /// What is known of the values of a member.
     #[inline]
     pub(super) fn held(&mut self, member: MemberId) -> Option<&mut Held> {
@@ -396,6 +499,7 @@ impl Order {
 
     /// Sets up the steps, from which members are fixed.
     fn index(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
         self.steps.clear();
         let mut start = 0;
         let mut fixed = Vec::new();
@@ -474,8 +578,9 @@ impl Kind {
         }
     }
 
+    /// The value of this kind at a place that was accepted before.
     #[inline]
-    fn value<'a>(self, source: &Source<'a>, span: Range<usize>) -> Value<'a> {
+    pub(super) fn value<'a>(self, source: &Source<'a>, span: Range<usize>) -> Value<'a> {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(value),

@@ -1,10 +1,11 @@
 //! One JSON object in one pass: either the fields of a record, or the envelope around records.
 
-use super::field::{Field, Fields, field_of};
+use super::field::{Field, Fields};
 use super::habit::{Habit, Held, Lesson, MAX_MEMBERS, Order, OrderId, Stop};
 use super::identity;
 use super::interpret::{Details, Row, interpret};
-use super::json::{JsonError, Reader, Text, Value};
+use super::json::{JsonError, Reader, Value};
+use super::levels::{Level, Levels};
 use super::place::Place;
 use super::{Context, Item};
 
@@ -17,60 +18,38 @@ pub(super) enum Object {
     Envelope(Field),
 }
 
-/// A record's fields on its levels.
+/// A record that is read.
 #[derive(Debug, Default)]
 pub(super) struct Record<'a> {
-    top: Fields<'a>,
-    properties: Fields<'a>,
-    place: Fields<'a>,
-    /// Never looked at.
-    other: Fields<'a>,
-    /// The object that `place` was read from.
-    place_span: Option<&'a [u8]>,
-}
-
-/// Which object of a record it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Top,
-    Properties,
-    Place,
-    /// One that nothing is read from.
-    Other,
-}
-
-impl Level {
-    /// The field of a key.
-    #[inline]
-    fn field(self, key: Text<'_>) -> Option<Field> {
-        match self {
-            Self::Other => None,
-            _ => field_of(key),
-        }
-    }
+    levels: Levels<'a>,
 }
 
 /// Objects within objects that are read in their own order; deeper ones are skipped.
 const MAX_LEVELS: u32 = 6;
 
 impl<'a> Record<'a> {
-    /// Forgets what was read.
-    pub(super) fn clear(&mut self) {
-        self.top.clear();
-        self.properties.clear();
-        self.place.clear();
-        self.place_span = None;
-    }
-
     /// Reads the object at the cursor.
     pub(super) fn read(
         &mut self,
         reader: &mut Reader<'a>,
         habit: &mut Habit,
     ) -> Result<Object, JsonError> {
+        let start = reader.at();
+        self.levels.clear();
+        if habit.follow_track(reader, &mut self.levels) {
+            return Ok(Object::Record);
+        }
+        reader.go_to(start);
+        self.levels.clear();
         let order = habit.records();
         let envelope = self.object(reader, habit, Some(order), Level::Top, 0)?;
-        Ok(envelope.map_or(Object::Record, Object::Envelope))
+        Ok(match envelope {
+            Some(field) => Object::Envelope(field),
+            None => {
+                habit.read_by_orders();
+                Object::Record
+            }
+        })
     }
 
     /// Reads the object at the cursor, which `outer` brackets enclose; an envelope is left unread.
@@ -109,7 +88,7 @@ impl<'a> Record<'a> {
         let mut strangers = 0;
         loop {
             let began = place;
-            match order.follow(&mut place, reader, self.fields(level))? {
+            match order.follow(&mut place, reader, self.levels.of_mut(level))? {
                 Stop::Value(field, member) => {
                     first = false;
                     // A blank may stand where there was none before.
@@ -219,7 +198,7 @@ impl<'a> Record<'a> {
                     if !held.take_array(reader) {
                         let start = reader.at();
                         reader.skip(outer + 1)?;
-                        held.keep_array(reader.since(start));
+                        habit.keep_array(held, reader.since(start));
                     }
                 }
                 _ => reader.skip(outer + 1)?,
@@ -230,7 +209,7 @@ impl<'a> Record<'a> {
             return Ok(Some(field));
         }
         let value = reader.value(outer + 1)?;
-        self.set(level, field, value);
+        self.levels.set(level, field, value);
         Ok(None)
     }
 
@@ -244,20 +223,14 @@ impl<'a> Record<'a> {
         outer: u32,
     ) -> Result<Option<Field>, JsonError> {
         let start = reader.at();
-        let inner_level = match (level, field) {
-            (Level::Top, Some(Field::Properties)) => {
-                self.properties.clear();
-                Level::Properties
-            }
-            (Level::Top | Level::Properties, Some(Field::Location)) => {
-                self.place.clear();
-                Level::Place
-            }
-            (Level::Top, Some(field)) if self.is_envelope(field, Some(b'{')) => {
-                return Ok(Some(field));
-            }
-            _ => Level::Other,
-        };
+        if level == Level::Top
+            && let Some(field) = field
+            && self.is_envelope(field, Some(b'{'))
+        {
+            return Ok(Some(field));
+        }
+        let inner_level = level.of_object(field);
+        self.levels.begin_object(inner_level);
         let id = match held {
             Some(held) if outer < MAX_LEVELS => habit.inner(held),
             _ => None,
@@ -268,28 +241,11 @@ impl<'a> Record<'a> {
             self.object(reader, habit, id, inner_level, outer + 1)?;
         }
         let span = reader.since(start);
-        if inner_level == Level::Place {
-            self.place_span = Some(span);
-        }
+        self.levels.end_object(inner_level, span);
         if let Some(field) = field {
-            self.set(level, field, Value::Object(span));
+            self.levels.set(level, field, Value::Object(span));
         }
         Ok(None)
-    }
-
-    #[inline]
-    fn fields(&mut self, level: Level) -> &mut Fields<'a> {
-        match level {
-            Level::Top => &mut self.top,
-            Level::Properties => &mut self.properties,
-            Level::Place => &mut self.place,
-            Level::Other => &mut self.other,
-        }
-    }
-
-    #[inline]
-    fn set(&mut self, level: Level, field: Field, value: Value<'a>) {
-        self.fields(level).set(field, value);
     }
 
     /// Whether the value that begins so holds records: `records` of a diagnostic setting, `value` of a
@@ -300,13 +256,13 @@ impl<'a> Record<'a> {
             Field::Value => begin == Some(b'['),
             _ => false,
         };
-        holds && self.top.value(Field::Category) == Value::Null
+        holds && self.top().value(Field::Category) == Value::Null
     }
 
     /// Whether the object is surely a log record: what resuming behind a broken record asks for, lest an
     /// object inside the broken one be taken for its neighbour.
     pub(super) fn is_marked(&self) -> bool {
-        let has = |field| self.top.value(field) != Value::Null;
+        let has = |field| self.top().value(field) != Value::Null;
         let categorised = (has(Field::Category) || has(Field::Type))
             && (has(Field::Properties)
                 || has(Field::Time)
@@ -317,25 +273,32 @@ impl<'a> Record<'a> {
         categorised || (has(Field::CreatedDateTime) && names_an_app)
     }
 
+    fn top(&self) -> &Fields<'a> {
+        self.levels.of(Level::Top)
+    }
+
     /// The place that is written in an object, if that was read on the way.
     fn place(&self, details: &Fields<'a>) -> Option<Place<'a>> {
         let Value::Object(span) = details.value(Field::Location) else {
             return None;
         };
-        let read = self.place_span?;
-        let part = |field| self.place.value(field);
-        std::ptr::eq(span, read)
-            .then(|| Place::of_parts(part(Field::Country), part(Field::State), part(Field::City)))
+        let place = self.levels.place_of(span)?;
+        let part = |field| place.value(field);
+        Some(Place::of_parts(
+            part(Field::Country),
+            part(Field::State),
+            part(Field::City),
+        ))
     }
 
     /// Shows the visitor what the record says; `body` is the record as it stands.
     pub(super) fn show(&self, body: &[u8], context: &Context, visit: &mut dyn FnMut(&Item<'_>)) {
-        match self.top.value(Field::Properties) {
+        match self.top().value(Field::Properties) {
             Value::Object(span) => interpret(
                 &Row {
-                    top: &self.top,
-                    details: Details::Properties(&self.properties),
-                    place: self.place(&self.properties),
+                    top: self.top(),
+                    details: Details::Properties(self.levels.of(Level::Properties)),
+                    place: self.place(self.levels.of(Level::Properties)),
                     body,
                     content: &|hash| identity::value(hash, span),
                 },
@@ -352,7 +315,7 @@ impl<'a> Record<'a> {
                     };
                 interpret(
                     &Row {
-                        top: &self.top,
+                        top: self.top(),
                         details,
                         place: None,
                         body,
@@ -364,9 +327,9 @@ impl<'a> Record<'a> {
             }
             _ => interpret(
                 &Row {
-                    top: &self.top,
+                    top: self.top(),
                     details: Details::Flat,
-                    place: self.place(&self.top),
+                    place: self.place(self.top()),
                     body,
                     content: &|hash| identity::row(hash, body),
                 },

@@ -39,7 +39,10 @@ pub(super) fn id(value: Value<'_>) -> Option<Id<'_>> {
     let Value::Text(text) = value else {
         return None;
     };
-    Id::parse(text.decode())
+    match text.plain() {
+        Some(plain) => Id::parse(Cow::Borrowed(plain)),
+        None => Id::parse(text.decode()),
+    }
 }
 
 /// A text in lower case, without blanks around it.

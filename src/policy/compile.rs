@@ -17,6 +17,7 @@ use super::entry::{
     AddressRule, At, CompiledResource, Credential, Entry, Exception, Line, PlaceRule, Selectors,
     day_after, lower_name,
 };
+use super::gist::Gist;
 use super::network::WrittenRange;
 use super::place::Place;
 use super::render::file_and_line;
@@ -102,6 +103,7 @@ pub fn compile(
             },
             rule: tenants.value,
         }),
+        gists: entries.iter().map(Gist::of).collect(),
         entries,
         chooser,
         cases: document

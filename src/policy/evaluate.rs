@@ -273,10 +273,21 @@ impl Policy {
 
     /// Judges one sign-in. A sign-in that is allowed costs no allocation.
     pub fn judge(&self, sign_in: &SignIn<'_>) -> Judgement<'_> {
-        let Some((index, entry)) = self.entry(sign_in) else {
+        let Some(index) = self.chooser.choose(&self.entries, sign_in) else {
             return self.judge_unlisted(sign_in);
         };
+        let gist = self.gists.get(index);
+        if self.tenants.is_none() && gist.is_some_and(|gist| gist.allows(sign_in)) {
+            return self.judge_by(index, ReasonSet::EMPTY, sign_in);
+        }
+        self.judge_listed(index, sign_in)
+    }
+
+    fn judge_listed(&self, index: usize, sign_in: &SignIn<'_>) -> Judgement<'_> {
         let mut reasons = ReasonSet::EMPTY;
+        let Some(entry) = self.entries.get(index) else {
+            return self.judge_unlisted(sign_in);
+        };
         for dimension in Dimension::ALL {
             if self.asks(entry, dimension)
                 && let Held::Failed(code) = self.check(entry, dimension, sign_in)
@@ -284,6 +295,12 @@ impl Policy {
                 reasons.insert(code);
             }
         }
+        self.judge_by(index, reasons, sign_in)
+    }
+
+    /// What becomes of a sign-in of an entry's app, for these reasons.
+    #[inline]
+    fn judge_by(&self, index: usize, reasons: ReasonSet, sign_in: &SignIn<'_>) -> Judgement<'_> {
         let mut judgement = Judgement {
             app: self.apps.get(index),
             verdict: Verdict::Allowed,

@@ -156,6 +156,11 @@ impl PlaceSet {
             .any(|place| place.covers(other))
     }
 
+    /// The countries that are in it as a whole.
+    pub(super) fn countries(&self) -> impl Iterator<Item = &[u8; 2]> {
+        self.countries.iter()
+    }
+
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
         self.sorted.iter()
     }

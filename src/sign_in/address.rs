@@ -17,8 +17,8 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
     if let Some(address) = dotted(text.as_bytes()) {
         return known(IpAddr::V4(address));
     }
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return known(address);
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return known(IpAddr::V6(address));
     }
     known(strip_address_decoration(text)?.parse().ok()?)
 }

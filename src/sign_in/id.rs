@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use uuid::Uuid;
-use wide::u8x16;
+use wide::bytemuck::cast;
+use wide::{i16x8, u8x16, u16x8};
 
 /// An identifier as logged.
 ///
@@ -90,12 +91,16 @@ fn parse_guid(text: &str) -> Option<Uuid> {
     };
     let high = eight(0)? | four(9)? << 64 | four(14)? << 96;
     let low = four(19)? | four(24)? << 32 | eight(28)? << 64;
-    Some(Uuid::from_u64_pair(hexadecimal(high)?, hexadecimal(low)?))
+    let (high, is_high) = hexadecimal(high);
+    let (low, is_low) = hexadecimal(low);
+    let bytes = u8x16::narrow_i16x8(high, low).to_array();
+    (is_high & is_low).all().then(|| Uuid::from_bytes(bytes))
 }
 
-/// Reads sixteen hexadecimal digits of either case, the first in the lowest byte.
+/// Reads sixteen hexadecimal digits of either case, the first in the lowest byte: two in each lane, and whether
+/// each is one.
 #[inline]
-fn hexadecimal(digits: u128) -> Option<u64> {
+fn hexadecimal(digits: u128) -> (i16x8, u8x16) {
     const LOWER: u8x16 = u8x16::new([b' '; 16]);
     let splat = u8x16::splat;
     let text = u8x16::new(digits.to_le_bytes());
@@ -103,16 +108,10 @@ fn hexadecimal(digits: u128) -> Option<u64> {
     let letter = (text | LOWER) - splat(b'a');
     let is_number = number.simd_eq(number.min(splat(9)));
     let is_letter = letter.simd_eq(letter.min(splat(5)));
-    if !(is_number | is_letter).all() {
-        return None;
-    }
-    let values = is_number.bitselect(number, letter + splat(10)).to_array();
-    // Each byte is a digit: pairs, then fours, then all of them are moved together, in both halves at once.
-    let pairs = u128::from_be_bytes(values);
-    let pairs = (pairs | pairs >> 4) & 0x00FF_00FF_00FF_00FF_00FF_00FF_00FF_00FF;
-    let fours = (pairs | pairs >> 8) & 0x0000_FFFF_0000_FFFF_0000_FFFF_0000_FFFF;
-    let eights = (fours | fours >> 16) & 0x0000_0000_FFFF_FFFF_0000_0000_FFFF_FFFF;
-    Some((eights | eights >> 32) as u64)
+    let values: u16x8 = cast(is_number.bitselect(number, letter + splat(10)));
+    // A lane has the first of its digits in the lower byte.
+    let pairs = (values << 4_u16 | values >> 8_u16) & u16x8::splat(0xFF);
+    (cast(pairs), is_number | is_letter)
 }
 
 #[cfg(test)]
