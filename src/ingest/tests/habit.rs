@@ -158,7 +158,7 @@ fn compare(text: &[u8]) {
         );
     }
     let mut habit = Habit::default();
-    for _ in 0..2 {
+    for _ in 0..3 {
         together.clear();
         read_lines(
             text,
