@@ -4,6 +4,7 @@
 
 mod answer;
 mod deliver;
+mod listen;
 mod memory;
 mod policy_store;
 mod sign_ins;
@@ -22,6 +23,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::BodyExt;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 pub use answer::{Answer, Outputs};
@@ -38,8 +40,6 @@ use sign_ins::{Pace, Summary, Tools};
 const MAX_BODY_BYTES: usize = 1 << 30;
 /// Room for a body of unknown length, before it grows.
 const USUAL_BODY: usize = 256 << 10;
-/// After a signal, invocations under way get this long.
-const GRACE: Duration = Duration::from_secs(25);
 
 /// Looks up an environment variable.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -53,11 +53,17 @@ pub struct App {
     deadline: Duration,
     tools: Arc<Tools>,
     memory: Arc<Budget>,
+    /// How many there are: asking the system again takes as long as judging ten records.
+    cores: usize,
+    /// As many batches are judged at once as there are cores: more would take turns on them, and each other's
+    /// caches away.
+    judging: Arc<Semaphore>,
 }
 
 impl App {
     /// The handler's parts, not yet listening.
     pub fn new(policies: PolicyStore, sender: Sender, lookup: Lookup, deadline: Duration) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             policies: Arc::new(policies),
             sender: Arc::new(sender),
@@ -65,6 +71,8 @@ impl App {
             deadline,
             tools: Arc::default(),
             memory: Arc::default(),
+            cores,
+            judging: Arc::new(Semaphore::new(cores)),
         }
     }
 }
@@ -91,9 +99,6 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The server stopped.
-    #[error("serve: {0}")]
-    Serve(std::io::Error),
 }
 
 /// Listens until a signal, and ends when the invocations under way have ended.
@@ -124,25 +129,12 @@ pub async fn serve(config: &Config, app: App) -> Result<(), ServeError> {
             error!("no policy can be loaded: sign-ins wait in the Event Hub until there is one");
         }
     });
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+    listen::listen(listener, router(app), async {
         let signal = signalled().await;
         info!("{signal}: finishing the invocations under way");
-        let _ = stopping.send(());
-    });
-    tokio::select! {
-        ended = server => ended.map_err(ServeError::Serve),
-        () = async {
-            // An error is the server ending first, which the other branch reports.
-            if stopped.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(GRACE).await;
-        } => {
-            warn!("stopping with invocations under way: the host will send them again");
-            Ok(())
-        }
-    }
+    })
+    .await;
+    Ok(())
 }
 
 async fn signalled() -> &'static str {
@@ -238,8 +230,11 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     let deadline = started + app.deadline;
     let tools = Arc::clone(&app.tools);
     let policies = Arc::clone(&app.policies);
+    // An error means that the semaphore is closed, which it never is.
+    let core = Arc::clone(&app.judging).acquire_owned().await.ok();
     // Judged where it was read, a batch would keep the other connections waiting.
     let judged = tokio::task::spawn_blocking(move || {
+        let _core = core;
         // Held until the batch is judged, even if the host no longer waits for it.
         let _share = share;
         let Some(policy) = policies.current() else {
@@ -251,7 +246,7 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         let pace = Pace {
             go_on: &|| Instant::now() < deadline,
             tools: &tools,
-            threads: thread::available_parallelism().map_or(1, usize::from),
+            threads: app.cores,
         };
         sign_ins::judge_batch(&policy, bytes, now(), &pace)
     });
