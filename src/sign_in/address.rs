@@ -17,6 +17,9 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
     if let Some(address) = dotted(text.as_bytes()) {
         return known(IpAddr::V4(address));
     }
+    if let Some(address) = colons(text.as_bytes()) {
+        return known(IpAddr::V6(address));
+    }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return known(IpAddr::V6(address));
     }
@@ -54,6 +57,51 @@ fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
         at += digits;
     }
     (at == text.len()).then(|| Ipv4Addr::from_bits(address))
+}
+
+/// The usual form of an IPv6 address, groups of digits alone, at a fraction of the standard library's cost; `None`
+/// says nothing.
+fn colons(text: &[u8]) -> Option<Ipv6Addr> {
+    let mut groups = [0; 8];
+    let mut count = 0;
+    // Groups before the `::`.
+    let mut gap = None;
+    let mut at = 0;
+    if text.starts_with(b"::") {
+        gap = Some(0);
+        at = 2;
+    }
+    while at < text.len() {
+        let digits = text.iter().skip(at).take(4);
+        let digits = digits.map_while(|byte| char::from(*byte).to_digit(16));
+        let (group, length) = digits.fold((0, 0), |(group, length), digit| {
+            (group << 4 | digit as u16, length + 1)
+        });
+        if length == 0 {
+            return None;
+        }
+        *groups.get_mut(count)? = group;
+        count += 1;
+        at += length;
+        match (text.get(at), text.get(at + 1)) {
+            (None, _) => break,
+            (Some(b':'), Some(b':')) if gap.is_none() => {
+                gap = Some(count);
+                at += 2;
+            }
+            (Some(b':'), Some(next)) if *next != b':' => at += 1,
+            _ => return None,
+        }
+    }
+    match gap {
+        None if count == 8 => {}
+        // A `::` stands for one group at least.
+        Some(gap) if count < 8 => {
+            groups.get_mut(gap..)?.rotate_right(8 - count);
+        }
+        _ => return None,
+    }
+    Some(Ipv6Addr::from(groups))
 }
 
 /// Strips blanks, brackets, a port and a zone id from an address; `None` where nothing is left.
@@ -109,6 +157,24 @@ mod tests {
         #[test]
         fn dotted_addresses_are_what_the_library_reads(text in "[0-9]{0,4}([.][0-9]{0,3}){2,4}[.:]?") {
             prop_assert_eq!(dotted(text.as_bytes()), text.parse::<Ipv4Addr>().ok(), "{}", text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn groups_are_what_the_library_reads(
+            text in "(:|::)?[0-9a-fA-Fg]{0,5}(:{1,2}[0-9a-fA-F]{1,4}){0,8}(:|::|[.]1)?",
+            address in any::<u128>(),
+            zeros in any::<u128>(),
+        ) {
+            let library = text.parse::<Ipv6Addr>().ok();
+            // What has a dotted part is the library's.
+            prop_assert_eq!(colons(text.as_bytes()), library.filter(|_| !text.contains('.')), "{}", text);
+            let address = Ipv6Addr::from_bits(address & zeros);
+            let shown = address.to_string();
+            if !shown.contains('.') {
+                prop_assert_eq!(colons(shown.as_bytes()), Some(address));
+            }
         }
     }
 
