@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::finding::Finding;
-use crate::ingest::{Item, Position};
+use crate::ingest::{Fault, Item, Position};
 use crate::policy::{Action, Policy};
 use crate::sign_in::Timestamp;
 use crate::verdict::Verdict;
@@ -59,7 +59,7 @@ pub struct Rejected {
     /// Where it stands in its source.
     pub position: Position,
     /// What is wrong.
-    pub error: String,
+    pub error: Fault,
     /// The record as it arrived.
     pub body: Vec<u8>,
 }
@@ -137,17 +137,15 @@ impl<'p> Block<'p> {
         }
     }
 
-    /// Moves every record number by the records that stand before the block in its source.
-    pub fn shift(&mut self, records: u64) {
+    /// Moves what says where something stands: on by the records and lines before the block in its source, or back
+    /// by those that its reader had counted before the block.
+    pub fn shift(&mut self, records: i64, lines: i64) {
         for position in self.positions() {
-            position.record += records;
+            position.record = position.record.saturating_add_signed(records);
+            position.line = position.line.saturating_add_signed(lines);
         }
-    }
-
-    /// Undoes the numbering of a reader that counted `records` of the source before this block.
-    pub fn shift_back(&mut self, records: u64) {
-        for position in self.positions() {
-            position.record = position.record.saturating_sub(records);
+        for rejected in &mut self.rejected {
+            rejected.error.shift(lines);
         }
     }
 

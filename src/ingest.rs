@@ -12,6 +12,7 @@
 mod csv;
 mod document;
 mod event;
+mod fault;
 mod field;
 mod habit;
 mod identity;
@@ -34,10 +35,10 @@ use crate::sign_in::{Id, Kind, SignIn, Timestamp};
 pub use csv::Csv;
 pub use document::{Document, MAX_RECORD};
 pub use event::{EventError, GunzipError, MAX_EVENT, event_bytes, gunzip, is_gzip};
+pub use fault::Fault;
 pub use habit::Habit;
 pub use lines::read_lines;
 pub use shape::{Shape, sniff};
-pub use whereabouts::count_lines;
 
 /// One record of a log.
 #[expect(
@@ -59,8 +60,8 @@ pub enum Item<'a> {
 /// A record that cannot be judged: why, and what it was.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject<'a> {
-    /// What is wrong and where, a lowercase fragment.
-    pub error: String,
+    /// What is wrong and where.
+    pub error: Fault,
     /// The record as it arrived; only its beginning where it is longer than [`MAX_RECORD`], and
     /// nothing where a container is cut off between two records.
     pub body: Cow<'a, [u8]>,

@@ -143,7 +143,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         let kept = rejected.into_iter().take(room).map(|reject| Refused {
             file,
             record: reject.position.record,
-            error: reject.error,
+            error: reject.error.to_string(),
         });
         report.rejected.extend(kept);
         written.is_ok()

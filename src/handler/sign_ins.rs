@@ -243,7 +243,7 @@ fn judge_part<'p>(
                 }
                 Err(error) => {
                     let item = Item::Reject(Reject {
-                        error: error.to_string(),
+                        error: error.to_string().into(),
                         body: Cow::Borrowed(event),
                     });
                     block.take(Position { record: 1, line: 1 }, &item);
@@ -429,12 +429,13 @@ struct EventPlace {
 impl RejectedLine {
     fn new(reject: Rejected, place: &EventPlace) -> Self {
         let record = Some(reject.position.record);
-        Self::of(reject.error, reject.body, record, place)
+        Self::of(reject.error.to_string(), reject.body, record, place)
     }
 
     /// One line for an event with too many rejects to write them one by one.
     fn whole(rejects: &[Rejected], event: &[u8], place: &EventPlace) -> Self {
-        let first = rejects.first().map_or("", |reject| reject.error.as_str());
+        let first = rejects.first().map(|reject| reject.error.to_string());
+        let first = first.unwrap_or_default();
         let error = format!(
             "{} records of this event are rejected, the first: {first}; the event is kept whole",
             rejects.len()

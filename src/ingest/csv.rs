@@ -242,7 +242,7 @@ impl<'c> Csv<'c> {
                 line,
             },
             &Item::Reject(Reject {
-                error: format!("invalid CSV at line {line}: {wrong}"),
+                error: format!("invalid CSV at line {line}: {wrong}").into(),
                 body: Cow::Borrowed(body.trim_ascii_end()),
             }),
         );

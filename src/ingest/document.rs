@@ -16,7 +16,7 @@ use super::json::{JsonError, Problem, Reader, Source, Value};
 use super::record::{Object, Record};
 use super::recover::Walk;
 use super::whereabouts::Whereabouts;
-use super::{Context, Item, Offset, Position, Reject};
+use super::{Context, Fault, Item, Offset, Position, Reject};
 
 /// The largest record that is judged. An event of an Event Hub holds at most 1 MiB of them.
 pub const MAX_RECORD: usize = 16 << 20;
@@ -357,7 +357,7 @@ impl<'c> Document<'c> {
         if !self.unwraps_text || !opens {
             let body = text.as_bytes();
             let error = "`records` is a text, but not of a JSON array".to_owned();
-            return self.show_reject(window, line, error, body);
+            return self.show_reject(window, line, error.into(), body);
         }
         let mut inner = Document::new(self.context);
         inner.unwraps_text = false;
@@ -373,7 +373,7 @@ impl<'c> Document<'c> {
                 match item {
                     Item::Reject(reject) => {
                         within_text = Item::Reject(Reject {
-                            error: format!("in the text of `records`: {}", reject.error),
+                            error: format!("in the text of `records`: {}", reject.error).into(),
                             body: reject.body.clone(),
                         });
                         &within_text
@@ -428,7 +428,7 @@ impl<'c> Document<'c> {
                 return Step::More;
             }
             let body = window.bytes.get(..KEPT_OF_OVERLONG).unwrap_or(window.bytes);
-            self.show_reject(window, 1, error.to_owned(), body);
+            self.show_reject(window, 1, error.to_owned().into(), body);
             self.unreadable = true;
             return Step::To(window.bytes.len());
         }
@@ -450,7 +450,7 @@ impl<'c> Document<'c> {
             {
                 let error = format!("expected a record (a JSON object), found {}", value.name());
                 let line = self.whereabouts.line(window.bytes, start);
-                self.show_reject(window, line, error, reader.since(start));
+                self.show_reject(window, line, error.into(), reader.since(start));
                 self.value_done();
                 Step::To(reader.at())
             }
@@ -503,7 +503,7 @@ impl<'c> Document<'c> {
         self.show_reject(window, line, text, body);
     }
 
-    fn show_reject(&mut self, window: &mut Window<'_, '_>, line: u64, error: String, body: &[u8]) {
+    fn show_reject(&mut self, window: &mut Window<'_, '_>, line: u64, error: Fault, body: &[u8]) {
         self.records += 1;
         (window.visit)(
             Position {

@@ -76,7 +76,7 @@ pub(super) fn interpret(row: &Row<'_, '_>, context: &Context, visit: &mut dyn Fn
     match &item {
         Ok(item) => visit(item),
         Err(error) => visit(&Item::Reject(Reject {
-            error: error.clone(),
+            error: error.clone().into(),
             body: Cow::Borrowed(row.body),
         })),
     }

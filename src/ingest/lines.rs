@@ -8,9 +8,9 @@ use super::{Context, Item, Offset, Position};
 
 /// Reads a block of whole lines and returns what has been read then, `offset` included.
 ///
-/// Blocks depend on nothing but the `offset` that precedes them, so a file can be read by several threads:
-/// its lines and bytes make positions and error texts those of the file; a reader that does not know the
-/// records before a block passes 0 and adds them to [`Position::record`] later. [`count_lines`](super::count_lines) counts lines.
+/// Blocks depend on nothing but the `offset` that precedes them, so a file can be read by several threads: its
+/// lines and bytes make positions and error texts those of the file. A reader that does not know the records or
+/// the lines before a block passes 0, and moves positions and faults later.
 ///
 /// A line too long to hold (there is no line break in the reader's largest buffer) is for [`Document`],
 /// which is fed up to the line break:

@@ -1,6 +1,7 @@
 //! Lines and columns of a source that is read window by window.
 
 use super::Offset;
+use super::fault::{Fault, Place};
 use super::json::{JsonError, Problem};
 
 /// Counts the lines of a source; asks about one window go forward only.
@@ -74,7 +75,7 @@ impl Whereabouts {
     }
 
     /// Says what is wrong and where.
-    pub(super) fn describe(&self, window: &[u8], error: JsonError) -> String {
+    pub(super) fn describe(&self, window: &[u8], error: JsonError) -> Fault {
         // A clone: the error may lie behind whereabouts that are yet to be asked about.
         let mut there = self.clone();
         let line = there.line(window, error.at);
@@ -89,11 +90,11 @@ impl Whereabouts {
             (Problem::Expected(_), Some(byte)) => format!(", found `{}`", byte.escape_ascii()),
             _ => String::new(),
         };
-        format!("invalid JSON at line {line}, column {column} (byte {byte}): {problem}{found}")
+        Fault::at(Place { line, column, byte }, format!("{problem}{found}"))
     }
 }
 
 /// Counts line breaks, as [`Offset::lines`] does.
-pub fn count_lines(bytes: &[u8]) -> u64 {
+pub(super) fn count_lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }

@@ -45,7 +45,6 @@ struct Judged<'p> {
     file: usize,
     block: Block<'p>,
     records: u64,
-    /// Lines of the file up to its end, where that was counted.
     lines: u64,
 }
 
@@ -61,12 +60,7 @@ pub(super) fn read<'p>(
     if task.jobs == 1 {
         let mut judge = Judge::default();
         while let Some(work) = feed.next(&mut judge.room) {
-            let of_lines = matches!(work, Work::Lines { .. });
-            let judged = judge.judge(work, task);
-            if of_lines {
-                feed.passed(judged.lines);
-            }
-            if !collector.add(judged) {
+            if !collector.add(judge.judge(work, task)) {
                 break;
             }
         }
@@ -172,7 +166,7 @@ struct Open<'f> {
 
 /// How an input is read on.
 enum Mode<'f> {
-    /// In whole lines; so much has been read.
+    /// In whole lines; so many bytes have been read. The collector counts records and lines.
     Lines(Offset),
     /// By a reader that keeps its place.
     Resumed(Resumed<'f>),
@@ -217,17 +211,6 @@ impl<'f, 'p> Feed<'f, 'p> {
             open: None,
             number: 0,
             failures: Vec::new(),
-        }
-    }
-
-    /// Hears how many lines there are up to the end of the last block.
-    fn passed(&mut self, lines: u64) {
-        if let Some(Open {
-            mode: Mode::Lines(before),
-            ..
-        }) = &mut self.open
-        {
-            before.lines = lines;
         }
     }
 
@@ -323,10 +306,6 @@ impl<'f> Open<'f> {
             file: self.file,
             before: *before,
         };
-        // A lone thread hears of the lines when it has read them.
-        if task.jobs > 1 {
-            before.lines += ingest::count_lines(room.bytes());
-        }
         before.bytes += whole as u64;
         Some(work)
     }
@@ -347,23 +326,22 @@ impl<'f> Open<'f> {
         let bytes = bytes
             .get(..line_end.unwrap_or(bytes.len()))
             .unwrap_or_default();
-        let before = resumed.reader.offset().records;
+        let before = resumed.reader.offset();
         let mut block = Block::new(task.policy, task.period, false);
         let used = resumed.reader.read(bytes, last, &mut block);
         let after = resumed.reader.offset();
         // The reader numbers from its own start, the collector from the end of the stretch before.
-        block.shift_back(before);
+        block.shift(-(before.records as i64), -(before.lines as i64));
         self.window.consume(used + usize::from(line_end.is_some()));
         resumed.size = match used {
             0 => (resumed.size * 2).min(2 * MAX_RECORD),
             _ => WINDOW,
         };
         if line_end.is_some() {
-            // The line break was not the document's; and the collector counts the records.
+            // The line break was not the document's; and the collector counts records and lines.
             self.mode = Mode::Lines(Offset {
-                records: 0,
-                lines: after.lines + 1,
                 bytes: after.bytes + 1,
+                ..Offset::default()
             });
         } else {
             self.ended = last;
@@ -372,8 +350,8 @@ impl<'f> Open<'f> {
             number,
             file: self.file,
             block,
-            records: after.records - before,
-            lines: after.lines,
+            records: after.records - before.records,
+            lines: after.lines - before.lines + u64::from(line_end.is_some()),
         }))
     }
 }
@@ -394,7 +372,9 @@ struct Collector<'t, 'k, 'p> {
     next: u64,
     early: BTreeMap<u64, Judged<'p>>,
     file: usize,
+    /// Of the file, so far.
     records: u64,
+    lines: u64,
     go_on: bool,
     take: &'t mut Take<'k, 'p>,
 }
@@ -407,6 +387,7 @@ impl<'t, 'k, 'p> Collector<'t, 'k, 'p> {
             early: BTreeMap::new(),
             file: 0,
             records: 0,
+            lines: 0,
             go_on: true,
             take,
         }
@@ -432,9 +413,11 @@ impl<'t, 'k, 'p> Collector<'t, 'k, 'p> {
         if judged.file != self.file {
             self.file = judged.file;
             self.records = 0;
+            self.lines = 0;
         }
-        judged.block.shift(self.records);
+        judged.block.shift(self.records as i64, self.lines as i64);
         self.records += judged.records;
+        self.lines += judged.lines;
         let (findings, rejected) = self.ledger.absorb(judged.block);
         if self.go_on {
             self.go_on = (self.take)(judged.file, findings, rejected);

@@ -129,7 +129,7 @@ fn invalid_utf8_costs_its_row() {
         &Context::default(),
         &mut Habit::default(),
         &mut |_, item| match item {
-            Item::Reject(reject) => found.push(reject.error.clone()),
+            Item::Reject(reject) => found.push(reject.error.to_string()),
             item => found.push(format!("{}", matches!(item, Item::SignIn(_)))),
         },
     );

@@ -5,7 +5,7 @@ use super::super::habit::Habit;
 use super::super::json::{JsonError, Reader};
 use super::super::record::{Object, Record};
 use super::super::recover::{Inside, Stop, Walk};
-use super::{Container, Document, KEPT_OF_OVERLONG, Step, Window};
+use super::{Container, Document, Fault, KEPT_OF_OVERLONG, Step, Window};
 
 /// Bytes that may be spent on candidates for another record, beyond eight times the bytes walked over.
 const FREE_RETRIES: usize = 64 << 10;
@@ -81,16 +81,15 @@ impl Document<'_> {
                 let line = self.whereabouts.line(window.bytes, start);
                 let body = window.bytes.get(start..kept).unwrap_or_default();
                 let text = match error.is_end() {
-                    true => format!(
+                    true => Fault::from(format!(
                         "a record of more than {} MiB; only its first {} KiB are kept",
                         self.max_record >> 20,
                         KEPT_OF_OVERLONG >> 10
-                    ),
-                    false => format!(
-                        "{}; what follows is skipped, and only its first {} KiB are kept",
-                        self.whereabouts.describe(window.bytes, error),
+                    )),
+                    false => self.whereabouts.describe(window.bytes, error).and(&format!(
+                        "; what follows is skipped, and only its first {} KiB are kept",
                         KEPT_OF_OVERLONG >> 10
-                    ),
+                    )),
                 };
                 self.show_reject(window, line, text, body);
                 walk.shift(at);
