@@ -80,6 +80,65 @@ fn any_number_of_threads_says_the_same() {
 }
 
 #[test]
+fn rejects_are_found_by_line_in_files_of_many_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = format!(
+        r#"{{"category":"AuditLogs","padding":"{}"}}"#,
+        "x".repeat(2_000)
+    );
+    // A line of its own that no window holds, broken in its midst.
+    let long = format!(
+        r#"{{"records":[{}]}}"#,
+        [
+            vec![other.as_str(); 1500],
+            vec!["{oops}"],
+            vec![other.as_str(); 1500]
+        ]
+        .concat()
+        .join(",")
+    );
+    let mut lines = vec![other.as_str(); 4000];
+    let broken = [1, 2, 700, 2000, 3999];
+    for line in broken {
+        lines[line] = "{oops}";
+    }
+    lines[1500] = &long;
+    let text = lines.join("\n");
+    fs::write(folder.path().join("a.ndjson"), &text).unwrap();
+    fs::write(folder.path().join("b.ndjson"), &text).unwrap();
+    let paths = ["a.ndjson", "b.ndjson"].map(|name| folder.path().join(name));
+    let paths = paths.each_ref().map(|path| path.to_str().unwrap());
+    for jobs in ["1", "3"] {
+        let ran = check(&[&["--format", "json", "--jobs", jobs], &paths[..]].concat());
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let rejects = document["rejected"].as_array().unwrap();
+        let of_line = |line: usize| {
+            let place = text
+                .lines()
+                .take(line)
+                .map(|line| line.len() + 1)
+                .sum::<usize>();
+            let column = lines[line].find("oops").unwrap();
+            let byte = place + column;
+            let line = line + 1;
+            format!(
+                "invalid JSON at line {line}, column {} (byte {byte}): ",
+                column + 1
+            )
+        };
+        let mut expected = vec![1, 2, 700, 1500, 2000, 3999];
+        expected.extend(expected.clone());
+        assert_eq!(rejects.len(), expected.len(), "{rejects:?}");
+        for (reject, line) in rejects.iter().zip(expected) {
+            let error = reject["error"].as_str().unwrap();
+            assert!(error.starts_with(&of_line(line)), "{error}, line {line}");
+        }
+        // The long line holds 3,001 of them.
+        assert_eq!(rejects[4]["source"]["record"], 2001 + 3000);
+    }
+}
+
+#[test]
 fn a_period_is_judged_and_the_rest_is_not_there() {
     let ran = check(&[
         "--format",
