@@ -32,30 +32,36 @@ struct Case {
     known: f64,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "record, from bytes to counts",
         run: records,
         sizes: (2_000, 6_000),
-        known: 10_900.0,
+        known: 8_340.0,
+    },
+    Case {
+        name: "record, of two logs in turns",
+        run: mixed,
+        sizes: (2_000, 6_000),
+        known: 12_640.0,
     },
     Case {
         name: "record of an unknown producer",
         run: strangers,
         sizes: (2_000, 6_000),
-        known: 36_700.0,
+        known: 35_700.0,
     },
     Case {
         name: "entry of a policy, loaded",
         run: entries,
         sizes: (200, 600),
-        known: 68_000.0,
+        known: 68_400.0,
     },
     Case {
         name: "range of a policy, loaded",
         run: ranges,
         sizes: (2_000, 6_000),
-        known: 4_570.0,
+        known: 4_650.0,
     },
 ];
 
@@ -86,6 +92,22 @@ fn records(count: u64) {
         ledger.absorb(block);
     }
     assert_eq!(ledger.counts().violation, 20);
+}
+
+fn mixed(count: u64) {
+    let text = common::mixed_log(2_000);
+    let mut habit = Habit::default();
+    let mut seen = 0;
+    for _ in 0..count / 2_000 {
+        read_lines(
+            text.as_bytes(),
+            Offset::default(),
+            &Context::default(),
+            &mut habit,
+            &mut |_, _| seen += 1,
+        );
+    }
+    assert_eq!(seen, count);
 }
 
 fn strangers(count: u64) {

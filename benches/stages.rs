@@ -49,6 +49,22 @@ fn reading(criterion: &mut Criterion) {
             });
         });
     }
+    // No record is in the order of the one before.
+    let text = common::mixed_log(RECORDS);
+    let mut habit = Habit::default();
+    group.bench_function("two logs in turns", |bench| {
+        bench.iter(|| {
+            read_lines(
+                text.as_bytes(),
+                Offset::default(),
+                &context,
+                &mut habit,
+                &mut |_, item| {
+                    black_box(item);
+                },
+            )
+        });
+    });
     // A producer that has just been met: each record is the first one.
     let lines: Vec<String> = (0..RECORDS)
         .map(|number| common::record(number, 1_000, 3))

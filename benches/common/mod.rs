@@ -134,3 +134,37 @@ pub(crate) fn log(records: u64, per_line: u64, apps: u64, ranges: u64) -> String
     }
     text
 }
+
+/// A record of the directory's audit log, which the same setting may send to the same hub.
+fn audit(number: u64) -> String {
+    let (tenant, target) = (guid(2, 0), guid(9, number));
+    format!(
+        concat!(
+            r#"{{"time":"2026-11-01T08:00:{second:02}.0000000Z","#,
+            r#""resourceId":"/tenants/{tenant}/providers/Microsoft.aadiam","operationName":"Update application","#,
+            r#""operationVersion":"1.0","category":"AuditLogs","tenantId":"{tenant}","resultSignature":"None","#,
+            r#""durationMs":0,"correlationId":"{correlation}","Level":4,"properties":{{"id":"Directory_{target}","#,
+            r#""category":"ApplicationManagement","correlationId":"{correlation}","result":"success","#,
+            r#""activityDisplayName":"Update application","activityDateTime":"2026-11-01T08:00:{second:02}.0000000Z","#,
+            r#""loggedByService":"Core Directory","initiatedBy":{{"user":{{"id":"{user}","displayName":null}}}},"#,
+            r#""targetResources":[{{"id":"{target}","displayName":"app-{number}","type":"Application","#,
+            r#""modifiedProperties":[]}}],"additionalDetails":[]}}}}"#
+        ),
+        second = number % 60,
+        tenant = tenant,
+        correlation = guid(3, number),
+        target = target,
+        user = guid(10, number % 7),
+        number = number,
+    )
+}
+
+/// Records of two logs, taking turns, one a line.
+pub(crate) fn mixed_log(records: u64) -> String {
+    let line = |number: u64| match number % 2 {
+        0 => record(number, 100, 3),
+        _ => audit(number),
+    };
+    let lines: Vec<String> = (0..records).map(line).collect();
+    lines.join("\n")
+}

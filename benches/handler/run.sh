@@ -6,8 +6,8 @@
 #
 # Settings, from the environment: DURATION (seconds of a round, 5), ROUNDS (3), RECORDS (100000),
 # SHAPES ("binary string parsed"), STARTS (7), CONNECTIONS (4), SOAK (600), SERVER_CORE (0),
-# CLIENT_CORE (1), SPWATCH_LOG (warn), SPWATCH_BIN (a binary to measure; without it, this repository
-# is built).
+# CLIENT_CORE (1), PINNED (1; with 0 the server has all cores), SPWATCH_LOG (warn), SPWATCH_BIN (a
+# binary to measure; without it, this repository is built).
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 root="$here/../.."
@@ -48,7 +48,9 @@ CLK_TCK="$(getconf CLK_TCK 2>/dev/null || echo 100)"
 export CLK_TCK
 server="${SERVER_CORE:-0}"
 client="${CLIENT_CORE:-1}"
-if ! command -v taskset >/dev/null 2>&1; then
+if [ "${PINNED:-1}" = 0 ]; then
+    exec "$program" "$@"
+elif ! command -v taskset >/dev/null 2>&1; then
     say "taskset is missing (it comes with util-linux): nothing is pinned, the server has all cores"
     PINNED=0 exec "$program" "$@"
 elif ! { taskset -c "$server" true && taskset -c "$client" true; } 2>/dev/null; then

@@ -11,6 +11,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+
+/// As spwatch's own.
+const READ_AHEAD: usize = 64 << 10;
 
 /// Answers with the number of bytes, so that the load generator knows that all of them arrived.
 async fn ignore(mut body: Body) -> Response {
@@ -38,7 +44,15 @@ fn main() -> anyhow::Result<()> {
             .route("/", get(|| async { "{}" }))
             .route("/SignIns", post(ignore));
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        axum::serve(listener, router).await?;
-        Ok(())
+        let service = TowerToHyperService::new(router);
+        loop {
+            let (connection, _) = listener.accept().await?;
+            let connection = http1::Builder::new()
+                .header_read_timeout(None)
+                .max_buf_size(READ_AHEAD)
+                .serve_connection(TokioIo::new(connection), service.clone());
+            // The load generator notices a connection that breaks.
+            tokio::spawn(connection);
+        }
     })
 }
