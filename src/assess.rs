@@ -193,6 +193,7 @@ impl Ledger {
         }
         let mut findings = Vec::with_capacity(block.findings.len());
         let mut listed = block.findings.into_iter().peekable();
+        self.seen.expect(block.marks.len());
         self.seen.fetch(block.marks.iter().map(|mark| mark.key));
         for (place, mark) in block.marks.iter().enumerate() {
             // A finding is large: it is moved only where there is one.

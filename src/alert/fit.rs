@@ -46,6 +46,10 @@ pub fn is_unprintable(letter: char) -> bool {
 }
 
 fn bounded(text: &str, limit: usize) -> String {
+    // Nearly every text is kept as it is.
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut kept = String::with_capacity(text.len().min(limit));
     for letter in text.chars() {
         let letter = if is_unprintable(letter) {

@@ -36,6 +36,17 @@ impl Seen {
         std::hint::black_box(keys.filter_map(slot).fold(0, |all, slot| all ^ slot));
     }
 
+    /// Makes room for the first keys at once, where there are few.
+    pub(super) fn expect(&mut self, keys: usize) {
+        if self.tables.is_empty() && keys < ONE_TABLE {
+            let room = keys + keys / 2 + 1;
+            self.tables.push(Table {
+                slots: vec![0; room].into_boxed_slice(),
+                used: 0,
+            });
+        }
+    }
+
     /// Adds a key; whether it is new.
     #[inline]
     pub(super) fn insert(&mut self, key: u128) -> bool {
