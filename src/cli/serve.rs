@@ -11,6 +11,9 @@ use crate::handler::{self, App, PolicyStore};
 use crate::sender::Sender;
 use crate::telemetry;
 
+/// Tasks between two looks at the sockets. Each may be a small batch that is judged on the spot: with tokio's own 61,
+/// a new request could wait for as many of them.
+const EVENT_INTERVAL: u32 = 16;
 /// Threads for what computes or waits for the disk.
 const BLOCKING_THREADS: usize = 16;
 
@@ -47,6 +50,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         // As many batches are judged at once at most; with more threads, each batch and each of their heaps waits
         // for a core all the same.
         .max_blocking_threads(BLOCKING_THREADS)
+        .event_interval(EVENT_INTERVAL)
         .build()
         .context("start the runtime")?;
     let ended = runtime.block_on(async {
