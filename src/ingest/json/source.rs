@@ -91,7 +91,7 @@ impl<'a> Source<'a> {
     }
 
     /// The string of plain characters whose opening quote stands before `at`, and the offset behind its closing
-    /// quote. `None` says nothing: [`Reader::rest_of_string`] reads strings of every kind.
+    /// quote. `None` says nothing: `Reader::rest_of_string` reads strings of every kind.
     #[inline(always)]
     pub(in crate::ingest) fn plain_string(&self, at: usize) -> Option<(Text<'a>, usize)> {
         let end = plain_run(self.bytes, at);
@@ -106,7 +106,7 @@ impl<'a> Source<'a> {
     }
 
     /// The offset behind the number of at most two runs of digits that stands at `at`, where it surely ends.
-    /// `None` says nothing: [`Reader::number`] reads numbers of every kind.
+    /// `None` says nothing: `Reader::number` reads numbers of every kind.
     #[inline(always)]
     pub(in crate::ingest) fn plain_number(&self, at: usize) -> Option<usize> {
         let byte = |at: usize| self.bytes.get(at).copied();
