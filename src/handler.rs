@@ -231,7 +231,7 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         Ok(bytes) => bytes,
         Err(answer) => return answer.into_response(),
     };
-    let batch = Batch {
+    let batch = Unjudged {
         bytes,
         _share: share,
         deadline: started + app.deadline,
@@ -253,7 +253,7 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
 }
 
 /// The body of a batch, to be judged.
-struct Batch {
+struct Unjudged {
     bytes: Vec<u8>,
     /// Held until the batch is judged, even if the host no longer waits for it.
     _share: Share,
@@ -261,7 +261,7 @@ struct Batch {
     app: App,
 }
 
-impl Batch {
+impl Unjudged {
     /// Judges it: a small one on the spot, which takes a third of a millisecond and is over before another thread
     /// has woken; a large one on a thread of its own, so that nobody else has to wait.
     async fn judge(self) -> Result<(Answer, Summary), String> {

@@ -54,10 +54,14 @@ impl PolicyStore {
     /// The policy in force, if its files are as they were: a look at their times, and no more. `None` says nothing.
     pub fn unchanged(&self) -> Option<Arc<Policy>> {
         let seen = self.seen.try_lock().ok()?;
-        let earlier = seen.stamp.as_ref()?;
+        self.current.load_full().filter(|_| self.is_same(&seen))
+    }
+
+    /// Whether the files are as they were seen.
+    fn is_same(&self, seen: &Seen) -> bool {
         let stamp = Stamp::of(&self.root, seen.texts.as_ref(), SystemTime::now());
-        let same = stamp.is_same(earlier);
-        self.current.load_full().filter(|_| same)
+        let earlier = seen.stamp.as_ref();
+        earlier.is_some_and(|earlier| stamp.is_same(earlier))
     }
 
     /// The policy in force, after a look at the files. Blocks on the disk.
@@ -65,12 +69,7 @@ impl PolicyStore {
     /// `None` where there never was a valid one.
     pub fn current(&self) -> Option<Arc<Policy>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(&self.root, seen.texts.as_ref(), SystemTime::now());
-        let same = seen
-            .stamp
-            .as_ref()
-            .is_some_and(|earlier| stamp.is_same(earlier));
-        if !same {
+        if !self.is_same(&seen) {
             self.look(&mut seen);
             // With the includes of what was just read, not of what was there before.
             seen.stamp = Some(Stamp::of(

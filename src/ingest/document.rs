@@ -391,7 +391,7 @@ impl<'c> Document<'c> {
         let result = reader.next_key(false).and_then(|key| match key {
             None => Ok(true),
             Some(key) => {
-                let more = matches!(field_of(key), Some(Field::Records | Field::Value));
+                let more = field_of(key).is_some_and(Field::may_hold_records);
                 if more && reader.peek() == Some(b'[') {
                     reader.bump();
                     self.containers.push(Container::Records);

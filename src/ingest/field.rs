@@ -108,6 +108,11 @@ impl Field {
         key.eq_ignore_ascii_case(name.as_bytes()).then_some(field)
     }
 
+    /// Whether an object with this field may be an envelope around records instead of being one.
+    pub(super) fn may_hold_records(self) -> bool {
+        matches!(self, Self::Records | Self::Value)
+    }
+
     /// Whether most records of a source have the same value here.
     pub(super) fn seldom_varies(self) -> bool {
         matches!(

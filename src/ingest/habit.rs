@@ -23,6 +23,14 @@ const MAX_ORDERS: usize = 32;
 const MAX_ARRAYS: usize = 4;
 const MAX_ARRAY: usize = 16 << 10;
 
+/// What a track is worth at most, and what a record that leaves it takes from that: it was read twice in part.
+const MAX_CREDIT: u32 = 32;
+const MISS: u32 = 4;
+/// Records in unchanged orders that make a track; twice as many after each track that was worth nothing, lest
+/// tracks are made all the time, and no more than so many times twice.
+const CALM: u32 = 2;
+const MAX_LOSSES: u32 = 15;
+
 /// What has been learnt about the objects of a source. To be kept from one block or event to the next.
 #[derive(Debug, Clone, Default)]
 pub struct Habit {
@@ -30,7 +38,7 @@ pub struct Habit {
     orders: Vec<Option<Box<Order>>>,
     /// The way through whole records.
     track: Option<Box<Track>>,
-    /// What the track is worth: it gains with each record that keeps to it, and loses with each that does not.
+    /// What the track is worth: one more with each record that keeps to it, less with each that does not.
     credit: u32,
     /// How often the orders had changed when they were last looked at.
     changes: u32,
@@ -38,17 +46,9 @@ pub struct Habit {
     arrays: u32,
     /// Records since then that were read by the orders.
     calm: u32,
-    /// As many make a track; more each time that one was worth nothing, lest they are made all the time.
-    patience: u32,
+    /// Tracks that were worth nothing.
+    losses: u32,
 }
-
-/// What a track is worth at most, what one more record on it adds, and what one that leaves it takes: it was
-/// read twice in part.
-const MAX_CREDIT: u32 = 32;
-const MISS: u32 = 4;
-/// Records in unchanged orders that make a track, at first.
-const CALM: u32 = 2;
-const MAX_CALM: u32 = 1 << 16;
 
 /// Names an order of a [`Habit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +212,7 @@ impl Habit {
     fn leave_track(&mut self) {
         self.track = None;
         self.calm = 0;
-        self.patience = MAX_CALM.min(self.patience.max(CALM) * 2);
+        self.losses = MAX_LOSSES.min(self.losses + 1);
     }
 
     /// Remembers an array that a member held.
@@ -235,7 +235,7 @@ impl Habit {
             self.calm = 0;
         } else if self.track.is_none() {
             self.calm += 1;
-            if self.calm >= self.patience.max(CALM) {
+            if self.calm >= CALM << self.losses {
                 self.make_track();
             }
         }
@@ -306,11 +306,7 @@ impl Order {
     /// The beginning of an object.
     pub(super) const START: Place = Place { step: 0, behind: 0 };
 
-    /// Reads on from a place as long as everything is as it was, and says where that ended.
-    ///
-    /// All that is hot of reading a record: a function of its own, and offsets in its own hands, keep it in
-    /// registers.
-    #[inline(never)]
+    /// Reads on from a place as long as everything is as it was, and says why that ended.
     pub(super) fn follow<'a>(
         &self,
         place: &mut Place,
@@ -318,62 +314,34 @@ impl Order {
         fields: &mut Fields<'a>,
     ) -> Result<Stop, JsonError> {
         let source = reader.source();
-        let mut at = reader.at();
-        let mut behind = place.behind;
-        let steps = self.steps.get(place.step..).unwrap_or_default();
-        let mut left = steps.iter();
-        let stop = loop {
-            let rest = left.as_slice();
-            let Some(step) = left.next() else {
-                break Stop::Missed;
-            };
-            let bytes = step.bytes.get(behind..).unwrap_or_default();
-            let Some(end) = source.behind(at, bytes) else {
-                left = rest.iter();
-                break Stop::Missed;
-            };
-            if !step.fixed.is_empty() {
-                step.set_fixed(at, behind, &source, fields);
+        while let Some(step) = self.steps.get(place.step) {
+            let base = reader.at();
+            if !reader.take(step.bytes.get(place.behind..).unwrap_or_default()) {
+                break;
             }
-            at = end;
-            behind = 0;
-            match step.slot {
-                Slot::Text(field) => {
-                    let text = match source.plain_string(at) {
-                        Some((text, end)) => {
-                            at = end;
-                            text
-                        }
-                        None => {
-                            reader.go_to(at);
-                            let text = reader.rest_of_string()?;
-                            at = reader.at();
-                            text
-                        }
-                    };
-                    if let Some(field) = field {
-                        fields.set(field, Value::Text(text));
-                    }
-                }
+            step.set_fixed(base, place.behind, &source, fields);
+            *place = Place {
+                step: place.step + 1,
+                behind: 0,
+            };
+            let (field, value) = match step.slot {
+                Slot::Text(field) => (field, Value::Text(reader.rest_of_string()?)),
                 Slot::Number(field, member) => {
-                    let Some(end) = source.plain_number(at) else {
-                        break Stop::Value(field, member);
+                    let start = reader.at();
+                    let Some(end) = source.plain_number(start) else {
+                        return Ok(Stop::Value(field, member));
                     };
-                    if let Some(field) = field {
-                        fields.set(field, Value::Number(source.span(at..end)));
-                    }
-                    at = end;
+                    reader.go_to(end);
+                    (field, Value::Number(source.span(start..end)))
                 }
-                Slot::Value(field, member) => break Stop::Value(field, member),
-                Slot::End => break Stop::End,
+                Slot::Value(field, member) => return Ok(Stop::Value(field, member)),
+                Slot::End => return Ok(Stop::End),
+            };
+            if let Some(field) = field {
+                fields.set(field, value);
             }
-        };
-        reader.go_to(at);
-        *place = Place {
-            step: place.step + steps.len() - left.len(),
-            behind,
-        };
-        Ok(stop)
+        }
+        Ok(Stop::Missed)
     }
 
     /// Where a leap missed: a value that was taken for fixed and is not is no longer; then the leap is worth
@@ -488,9 +456,7 @@ impl Order {
                 .map(|known| std::mem::take(&mut known.held))
                 .unwrap_or_default();
             let begins = self.text.get(member.value.start);
-            // Envelopes are told by these; they are read with care each time.
-            let plain = !matches!(member.field, Some(Field::Records | Field::Value));
-            member.text = plain && begins == Some(&b'"');
+            member.text = begins == Some(&b'"');
         }
         self.members = members;
         self.known = true;
@@ -515,11 +481,16 @@ impl Order {
         for (index, member) in self.members.iter().enumerate() {
             if !member.fixed {
                 let slot = match text.get(member.value.start) {
+                    // Envelopes are told by these: they are read with care each time, whatever they were.
+                    _ if member.field.is_some_and(Field::may_hold_records) => {
+                        Slot::Value(member.field, MemberId(index))
+                    }
                     _ if member.text => Slot::Text(member.field),
                     Some(b'-' | b'0'..=b'9') => Slot::Number(member.field, MemberId(index)),
                     _ => Slot::Value(member.field, MemberId(index)),
                 };
-                let end = member.value.start + usize::from(member.text);
+                let quote = usize::from(matches!(slot, Slot::Text(_)));
+                let end = member.value.start + quote;
                 step(start..end, &mut fixed, slot);
                 start = member.value.end;
             } else if let Some(field) = member.field {

@@ -73,10 +73,10 @@ pub(super) fn interpret(row: &Row<'_, '_>, context: &Context, visit: &mut dyn Fn
         Log::Audit => Ok(Item::AuditEvent),
         Log::Other(name) => Ok(Item::Other(name)),
     });
-    match &item {
-        Ok(item) => visit(item),
+    match item {
+        Ok(ref item) => visit(item),
         Err(error) => visit(&Item::Reject(Reject {
-            error: error.clone().into(),
+            error: error.into(),
             body: Cow::Borrowed(row.body),
         })),
     }

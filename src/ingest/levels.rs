@@ -54,34 +54,22 @@ impl<'a> Levels<'a> {
 
     /// The fields of a level.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a level is one of four")]
     pub(super) fn of(&self, level: Level) -> &Fields<'a> {
-        let [top, properties, place, other] = &self.fields;
-        match level {
-            Level::Top => top,
-            Level::Properties => properties,
-            Level::Place => place,
-            Level::Other => other,
-        }
+        &self.fields[level as usize]
     }
 
     /// The fields of a level, to be set.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a level is one of four")]
     pub(super) fn of_mut(&mut self, level: Level) -> &mut Fields<'a> {
-        let [top, properties, place, other] = &mut self.fields;
-        match level {
-            Level::Top => top,
-            Level::Properties => properties,
-            Level::Place => place,
-            Level::Other => other,
-        }
+        &mut self.fields[level as usize]
     }
 
     /// Sets a field.
     #[inline]
     pub(super) fn set(&mut self, level: Level, field: Field, value: Value<'a>) {
-        if let Some(fields) = self.fields.get_mut(level as usize) {
-            fields.set(field, value);
-        }
+        self.of_mut(level).set(field, value);
     }
 
     /// Says that an object of this level begins: of two of them, the second counts.

@@ -267,7 +267,7 @@ impl<'o> Builder<'_, 'o> {
                 }
                 habit::Slot::Value(field, member) => {
                     // It may be an envelope, which is told by more than its place.
-                    if level == Level::Top && matches!(field, Some(Field::Records | Field::Value)) {
+                    if level == Level::Top && field.is_some_and(Field::may_hold_records) {
                         return None;
                     }
                     match order.object_of(member).and_then(self.order) {

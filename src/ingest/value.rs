@@ -50,8 +50,8 @@ pub(super) fn lower_text(value: Value<'_>) -> Option<Cow<'_, str>> {
     let text = text(value)?;
     let trimmed = text.trim();
     // Without stopping at the first: so many are looked at together.
-    let upper = |any: bool, byte: &u8| any | byte.is_ascii_uppercase();
-    if trimmed.len() == text.len() && !text.as_bytes().iter().fold(false, upper) {
+    let any_upper = |any: bool, byte: &u8| any | byte.is_ascii_uppercase();
+    if trimmed.len() == text.len() && !text.as_bytes().iter().fold(false, any_upper) {
         return Some(text);
     }
     Some(Cow::Owned(trimmed.to_ascii_lowercase()))

@@ -273,21 +273,21 @@ impl Policy {
 
     /// Judges one sign-in. A sign-in that is allowed costs no allocation.
     pub fn judge(&self, sign_in: &SignIn<'_>) -> Judgement<'_> {
-        let Some(index) = self.chooser.choose(&self.entries, sign_in) else {
+        let Some((index, entry)) = self.entry(sign_in) else {
             return self.judge_unlisted(sign_in);
         };
         let gist = self.gists.get(index);
-        if self.tenants.is_none() && gist.is_some_and(|gist| gist.allows(sign_in)) {
-            return self.judge_by(index, ReasonSet::EMPTY, sign_in);
-        }
-        self.judge_listed(index, sign_in)
+        let surely = self.tenants.is_none() && gist.is_some_and(|gist| gist.allows(sign_in));
+        let reasons = match surely {
+            true => ReasonSet::EMPTY,
+            false => self.held_against(entry, sign_in),
+        };
+        self.judge_listed(index, reasons, sign_in)
     }
 
-    fn judge_listed(&self, index: usize, sign_in: &SignIn<'_>) -> Judgement<'_> {
+    /// What an entry holds against a sign-in of its app.
+    fn held_against(&self, entry: &Entry, sign_in: &SignIn<'_>) -> ReasonSet {
         let mut reasons = ReasonSet::EMPTY;
-        let Some(entry) = self.entries.get(index) else {
-            return self.judge_unlisted(sign_in);
-        };
         for dimension in Dimension::ALL {
             if self.asks(entry, dimension)
                 && let Held::Failed(code) = self.check(entry, dimension, sign_in)
@@ -295,12 +295,17 @@ impl Policy {
                 reasons.insert(code);
             }
         }
-        self.judge_by(index, reasons, sign_in)
+        reasons
     }
 
     /// What becomes of a sign-in of an entry's app, for these reasons.
     #[inline]
-    fn judge_by(&self, index: usize, reasons: ReasonSet, sign_in: &SignIn<'_>) -> Judgement<'_> {
+    fn judge_listed(
+        &self,
+        index: usize,
+        reasons: ReasonSet,
+        sign_in: &SignIn<'_>,
+    ) -> Judgement<'_> {
         let mut judgement = Judgement {
             app: self.apps.get(index),
             verdict: Verdict::Allowed,
