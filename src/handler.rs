@@ -96,7 +96,7 @@ pub fn router(app: App) -> Router {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The port is taken, or may not be used.
-    #[error("listen on 127.0.0.1:{port}: {source}")]
+    #[error("listen on 127.0.0.1:{port}")]
     Listen {
         /// The port.
         port: u16,
