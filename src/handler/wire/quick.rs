@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use wide::u8x16;
+use wide::u8x32;
 
 use super::{Event, Form};
 
@@ -88,7 +88,7 @@ fn texts(array: &[u8]) -> Option<(Vec<Event>, Vec<u8>)> {
     let mut decoder = Decoder {
         source: array,
         at: 0,
-        // Decoding makes a text shorter; copies of sixteen bytes may reach beyond its end.
+        // Decoding makes a text shorter; copies of a chunk may reach beyond its end.
         out: vec![0; array.len() + BLOCK + 2 * CHUNK],
         end: 0,
     };
@@ -114,7 +114,7 @@ fn texts(array: &[u8]) -> Option<(Vec<Event>, Vec<u8>)> {
     Some((events, decoder.out))
 }
 
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
 /// Bytes that are looked at together.
 const BLOCK: usize = 2 * CHUNK;
 
@@ -183,54 +183,59 @@ impl Decoder<'_> {
 
     /// Copies text and quotes, a block at a time, up to anything else.
     fn plain(&mut self) -> Option<()> {
-        const BACKSLASH: u8x16 = u8x16::new([b'\\'; CHUNK]);
-        const DOUBLE: u8x16 = u8x16::new([b'"'; CHUNK]);
-        const CONTROL: u8x16 = u8x16::new([0x1F; CHUNK]);
         let (mut at, mut end) = (self.at, self.end);
         let mut odd = 0;
-        // A chunk more than is looked at: copies of sixteen bytes reach beyond what they are for.
+        // A chunk more than is looked at: copies of a chunk reach beyond what they are for.
         while odd == 0
             && let Some(bytes) = chunk::<{ BLOCK + CHUNK }>(self.source, at)
             && let Some(out) = chunk_mut::<{ BLOCK + 2 * CHUNK }>(&mut self.out, end)
         {
-            let low = u8x16::new(*chunk(bytes, 0)?);
-            let high = u8x16::new(*chunk(bytes, CHUNK)?);
-            let mask = |low: u8x16, high: u8x16| low.to_bitmask() | high.to_bitmask() << CHUNK;
-            let backslash = mask(low.simd_eq(BACKSLASH), high.simd_eq(BACKSLASH));
-            let double = mask(low.simd_eq(DOUBLE), high.simd_eq(DOUBLE));
+            let low = u8x32::new(*chunk(bytes, 0)?);
+            let high = u8x32::new(*chunk(bytes, CHUNK)?);
+            let mask = |low: u8x32, high: u8x32| {
+                u64::from(low.to_bitmask()) | u64::from(high.to_bitmask()) << CHUNK
+            };
+            let each = |byte| {
+                let byte = u8x32::splat(byte);
+                mask(low.simd_eq(byte), high.simd_eq(byte))
+            };
+            let backslash = each(b'\\');
+            let double = each(b'"');
+            let control = u8x32::splat(0x1F);
             let control = mask(
-                low.simd_eq(low.min(CONTROL)),
-                high.simd_eq(high.min(CONTROL)),
+                low.simd_eq(low.min(control)),
+                high.simd_eq(high.min(control)),
             );
             // One bit at each place where three backslashes and a quote begin.
             let quotes = backslash & backslash >> 1 & backslash >> 2 & double >> 3;
             let covered = quotes | quotes << 1 | quotes << 2 | quotes << 3;
             odd = (backslash | double | control) & !covered;
-            // 32 if there is nothing odd.
+            // 64 if there is nothing odd.
             let stop = odd.trailing_zeros() as usize;
-            // A quote before the stop lies before it as a whole: none of its bytes is odd.
+            // An escaped quote that begins before the stop also ends there: none of its bytes is odd.
             let mut quotes = match odd {
                 0 => quotes,
                 _ => quotes & ((odd & odd.wrapping_neg()) - 1),
             };
-            let (mut from, mut to) = (0, 0);
-            while quotes != 0 {
-                let quote = quotes.trailing_zeros() as usize;
-                // Most runs are short; what is copied beyond one is overwritten by the next.
-                *chunk_mut(out, to)? = *chunk::<CHUNK>(bytes, from)?;
-                if quote - from > CHUNK {
+            // Most runs are short; what is copied beyond one is overwritten by the next. Offsets are below a block's
+            // length, and the remainders let the compiler see it.
+            let mut run = |from: usize, to: usize, stop: usize| {
+                *chunk_mut(out, to % BLOCK)? = *chunk::<CHUNK>(bytes, from % BLOCK)?;
+                if stop > from + CHUNK {
                     *chunk_mut(out, to + CHUNK)? = *chunk::<CHUNK>(bytes, from + CHUNK)?;
                 }
+                Some(())
+            };
+            let (mut from, mut to) = (0, 0);
+            // The last byte of an escaped quote is the quote: each but the first run begins with one.
+            while quotes != 0 {
+                let quote = quotes.trailing_zeros() as usize;
+                run(from, to, quote)?;
                 to += quote - from;
-                *out.get_mut(to)? = b'"';
-                to += 1;
-                from = quote + QUOTE.len();
+                from = quote + QUOTE.len() - 1;
                 quotes &= quotes - 1;
             }
-            *chunk_mut(out, to)? = *chunk::<CHUNK>(bytes, from)?;
-            if stop - from > CHUNK {
-                *chunk_mut(out, to + CHUNK)? = *chunk::<CHUNK>(bytes, from + CHUNK)?;
-            }
+            run(from, to, stop)?;
             end += to + (stop - from);
             at += stop;
             // What is cut off by the end of the block begins the next one.
