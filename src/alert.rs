@@ -7,36 +7,39 @@ mod fit;
 mod identity;
 mod next_steps;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::finding::Finding;
 use crate::policy::{App, Policy};
 use crate::sign_in::{SignIn, Timestamp};
-use crate::verdict::{Reason, ReasonCode, Severity};
+use crate::verdict::{ReasonCode, Severity};
 
 pub use fit::{MAX_ALERT_BYTES, is_unprintable};
 pub use identity::{fingerprint, id};
 pub use next_steps::NextStep;
 
+/// What the alert calls its own shape.
+pub const SCHEMA: &str = "spwatch/alert/v1";
+
 /// At most this many sign-in ids are listed as evidence.
 pub const MAX_EVIDENCE: usize = 50;
 
 /// One alert, as it leaves spwatch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Always `spwatch/alert/v1`.
-    pub schema: &'static str,
+    pub schema: Cow<'static, str>,
     /// Stable for the same sign-ins: the idempotency key everywhere.
     pub id: Uuid,
     /// What is the same across merge windows: SHA-256, hex.
     pub fingerprint: String,
     /// The rule that raised it.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// How grave it is.
-    #[serde(serialize_with = "severity_text")]
     pub severity: Severity,
     /// One line: who, from where, why.
     pub title: String,
@@ -48,14 +51,14 @@ pub struct Alert {
     pub tenant_id: Option<String>,
     /// The application, as the inventory and the log know it.
     pub app: AlertApp,
-    /// The first of the sign-ins.
-    pub sign_in: AlertSignIn,
+    /// The first of the sign-ins; none where the alert is about spwatch itself.
+    pub sign_in: Option<AlertSignIn>,
     /// Why, at least one.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<AlertReason>,
     /// Account, IP and cloud application, named as Microsoft Sentinel names entities.
     pub entities: Vec<Entity>,
     /// MITRE ATT&CK technique ids.
-    pub techniques: Vec<&'static str>,
+    pub techniques: Vec<Cow<'static, str>>,
     /// How many sign-ins were merged into it.
     pub count: u64,
     /// Time of the first of them.
@@ -71,11 +74,21 @@ pub struct Alert {
     /// What to do.
     pub next_steps: Vec<NextStep>,
     /// Whether this is a later word about an alert already sent.
+    #[serde(default)]
     pub update: bool,
 }
 
+/// One reason of an alert: a [`ReasonCode`] of a sign-in, or the rule where the alert is about spwatch itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertReason {
+    /// The stable code.
+    pub code: Cow<'static, str>,
+    /// What was seen and what was expected, in plain words.
+    pub message: String,
+}
+
 /// The application of an alert.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(
     missing_docs,
     reason = "the fields are those of the policy's `[[app]]`, under their names there"
@@ -94,7 +107,7 @@ pub struct AlertApp {
 }
 
 /// Where an entry stands in the policy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EntryPlace {
     /// The policy file.
     pub file: String,
@@ -103,13 +116,13 @@ pub struct EntryPlace {
 }
 
 /// The sign-in of an alert.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are those of `SignIn`, as text")]
 pub struct AlertSignIn {
     pub id: String,
     pub time: Timestamp,
     pub time_generated: Option<Timestamp>,
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     pub result_code: Option<String>,
     pub ip: Option<String>,
     pub caller_ip: Option<String>,
@@ -125,7 +138,7 @@ pub struct AlertSignIn {
 /// An entity in the sense of Microsoft Sentinel.
 ///
 /// Type and field names: MicrosoftDocs/azure-docs `articles/sentinel/entities-reference.md`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "Type", rename_all_fields = "PascalCase")]
 #[expect(missing_docs, reason = "the fields are Sentinel's own")]
 pub enum Entity {
@@ -152,7 +165,7 @@ pub enum Entity {
 }
 
 /// Place of an IP entity.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "the fields are Sentinel's own")]
 pub struct EntityLocation {
@@ -164,19 +177,12 @@ pub struct EntityLocation {
 }
 
 /// A page to look at.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// What it shows.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// Its address.
     pub url: String,
-}
-
-fn severity_text<S: serde::Serializer>(
-    severity: &Severity,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(severity.as_str())
 }
 
 /// An alert, and the entry that it is about.
@@ -224,22 +230,22 @@ impl Alert {
     fn new(id: Uuid, fingerprint: String, finding: &Finding<'_>, now: Timestamp) -> Self {
         let sign_in = &finding.sign_in;
         Self {
-            schema: "spwatch/alert/v1",
+            schema: Cow::Borrowed(SCHEMA),
             id,
             fingerprint,
-            rule: finding.rule.as_str(),
+            rule: Cow::Borrowed(finding.rule.as_str()),
             severity: finding.severity,
             title: title(finding),
             time: sign_in.time,
             raised: now,
             tenant_id: text_of(sign_in.tenant_id.as_ref()),
             app: AlertApp::new(finding.app, sign_in),
-            sign_in: AlertSignIn::new(sign_in),
+            sign_in: Some(AlertSignIn::new(sign_in)),
             reasons: finding
                 .reasons
                 .iter()
-                .map(|reason| Reason {
-                    code: reason.code,
+                .map(|reason| AlertReason {
+                    code: Cow::Borrowed(reason.code.as_str()),
                     message: fit::policy_text(&reason.message),
                 })
                 .collect(),
@@ -313,7 +319,7 @@ impl AlertSignIn {
             id: fit::log_text(&sign_in.id_text()),
             time: sign_in.time,
             time_generated: sign_in.time_generated,
-            outcome: sign_in.outcome.as_str(),
+            outcome: Cow::Borrowed(sign_in.outcome.as_str()),
             result_code: sign_in.result_code.as_deref().map(fit::log_text),
             ip: sign_in.ip.map(|ip| ip.to_string()),
             caller_ip: sign_in.caller_ip.map(|ip| ip.to_string()),
@@ -440,7 +446,7 @@ fn entities(sign_in: &SignIn<'_>) -> Vec<Entity> {
 
 /// ATT&CK techniques: T1078.004 valid cloud accounts, T1098.001 additional cloud credentials,
 /// T1552 unsecured credentials.
-fn techniques(finding: &Finding<'_>) -> Vec<&'static str> {
+fn techniques(finding: &Finding<'_>) -> Vec<Cow<'static, str>> {
     let mut techniques = vec!["T1078.004"];
     let has = |code| finding.reasons.iter().any(|reason| reason.code == code);
     if has(ReasonCode::CredentialNotAllowed) || has(ReasonCode::CredentialIpNotAllowed) {
@@ -449,7 +455,7 @@ fn techniques(finding: &Finding<'_>) -> Vec<&'static str> {
     if has(ReasonCode::CredentialTypeNotAllowed) {
         techniques.push("T1552");
     }
-    techniques
+    techniques.into_iter().map(Cow::Borrowed).collect()
 }
 
 fn links(sign_in: &SignIn<'_>) -> Vec<Link> {
@@ -462,11 +468,11 @@ fn links(sign_in: &SignIn<'_>) -> Vec<Link> {
     match (app, principal) {
         (Some(app), Some(principal)) => vec![
             Link {
-                title: "Enterprise application",
+                title: Cow::Borrowed("Enterprise application"),
                 url: format!("{blade}/~/Overview/objectId/{principal}/appId/{app}"),
             },
             Link {
-                title: "Its sign-in logs",
+                title: Cow::Borrowed("Its sign-in logs"),
                 url: format!("{blade}/~/SignIns/objectId/{principal}/appId/{app}"),
             },
         ],

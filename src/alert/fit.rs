@@ -98,9 +98,8 @@ pub(super) fn fit(alert: &mut Alert) {
 /// Takes every text down to a few words. Only texts made of characters that JSON escapes come here.
 fn shorten(alert: &mut Alert) {
     let app = &mut alert.app;
-    let sign_in = &mut alert.sign_in;
     app.labels.clear();
-    let texts = [
+    let of_app = [
         &mut app.name,
         &mut app.owner,
         &mut app.purpose,
@@ -108,15 +107,19 @@ fn shorten(alert: &mut Alert) {
         &mut app.runbook,
         &mut app.app_id,
         &mut app.service_principal_id,
-        &mut sign_in.state,
-        &mut sign_in.city,
-        &mut sign_in.country,
-        &mut sign_in.resource,
-        &mut sign_in.correlation_id,
-        &mut sign_in.credential_key_id,
-        &mut sign_in.credential_type,
     ];
-    for text in texts.into_iter().flatten() {
+    let of_sign_in = alert.sign_in.iter_mut().flat_map(|sign_in| {
+        [
+            &mut sign_in.state,
+            &mut sign_in.city,
+            &mut sign_in.country,
+            &mut sign_in.resource,
+            &mut sign_in.correlation_id,
+            &mut sign_in.credential_key_id,
+            &mut sign_in.credential_type,
+        ]
+    });
+    for text in of_app.into_iter().chain(of_sign_in).flatten() {
         *text = short_text(text);
     }
     alert.entities.clear();

@@ -1,7 +1,7 @@
 //! What to do about a finding: exact commands, the app's usual addresses, paste-ready policy text.
 
 use chrono::Days;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::fit;
 use crate::finding::Finding;
@@ -9,7 +9,7 @@ use crate::sign_in::{CredentialType, Id, Kind, SignIn};
 use crate::verdict::{ReasonCode, Verdict};
 
 /// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextStep {
     /// What it is for, one line.
     pub title: String,

@@ -107,12 +107,12 @@ fn repeats_in_a_window_are_one_alert() {
         (60, 50, 10)
     );
     assert_eq!(first.evidence[0], "id-0");
-    assert_eq!(first.sign_in.id, "id-0");
+    assert_eq!(first.sign_in.as_ref().unwrap().id, "id-0");
     assert_eq!(first.last_seen.to_string(), "2026-11-24T10:59:00.0000000Z");
     // The next window: the same fingerprint, another id.
     let next = alerts
         .iter()
-        .find(|alert| alert.sign_in.id == "later")
+        .find(|alert| alert.sign_in.as_ref().unwrap().id == "later")
         .unwrap();
     assert_eq!(next.fingerprint, first.fingerprint);
     assert_ne!(next.id, first.id);
@@ -249,4 +249,32 @@ fn the_largest_alert_fits_a_queue_message() {
         alerts[0].evidence.len() as u64 + alerts[0].evidence_omitted,
         200
     );
+}
+
+#[test]
+fn an_alert_reads_back_as_it_was_written() {
+    let policy = policy(POLICY);
+    let records = [
+        record(
+            "id-1",
+            "2026-11-24T08:00:00.1234567Z",
+            "198.51.100.7",
+            APP,
+            "MTPAPI",
+        ),
+        record(
+            "id-2",
+            "2026-11-24T08:01:00Z",
+            "2001:db8::7",
+            "no guid \u{202e}",
+            "x",
+        ),
+    ];
+    let findings = findings(&policy, &records);
+    let raised = raise(&policy, &findings, now());
+    assert_eq!(raised.len(), 2);
+    for alert in raised {
+        let json = serde_json::to_string(&alert).unwrap();
+        assert_eq!(serde_json::from_str::<Alert>(&json).unwrap(), alert);
+    }
 }
