@@ -49,6 +49,7 @@ use uuid::Uuid;
 pub use checks::{Check, Status};
 pub use compile::compile;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
+pub(crate) use document::is_workspace_id;
 pub use include::{Include, MissingInclude, includes};
 pub(crate) use secret::looks_like_secret;
 pub use suite::CaseResult;
@@ -213,7 +214,7 @@ pub struct Sink {
     pub name: String,
     /// Kind of destination.
     pub kind: SinkType,
-    /// Where to post; an empty literal where a type other than `webhook` was given none.
+    /// Where to post; an empty literal where the type has an address of its own.
     pub url: SecretRef,
     /// Signing secret.
     pub secret: Option<SecretRef>,
@@ -225,6 +226,16 @@ pub struct Sink {
     pub insecure: bool,
     /// Further keys of the types other than `webhook`: `token`, `routing_key`, `workspace` and so on.
     pub settings: BTreeMap<String, SecretRef>,
+}
+
+impl Sink {
+    /// Those of the further keys that hold secrets.
+    pub fn secret_settings(&self) -> impl Iterator<Item = &SecretRef> {
+        self.settings
+            .iter()
+            .filter(|(key, _)| document::is_secret_setting(key))
+            .map(|(_, value)| value)
+    }
 }
 
 /// A policy that has no errors, ready to judge.

@@ -3,19 +3,26 @@
 //! Redirects are not followed: a receiver's 3xx is a failure in the Standard Webhooks scheme, and
 //! following one would carry an alert to a host that nobody configured.
 
+mod tokens;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 
-use crate::sink::{Request, Secret};
+use crate::sign_in::Timestamp;
+use crate::sink::token::{self, TokenSource};
+use crate::sink::{Method, Request, Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The Standard Webhooks scheme asks for 15 to 30 s.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// An answer with a token has a few thousand bytes.
+const MAX_TOKEN_ANSWER_BYTES: usize = 64 * 1024;
 
 /// What became of a request. No text here holds the address: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +54,7 @@ pub struct Sender {
     strict: Client,
     insecure: Client,
     waiting: Mutex<HashMap<String, Instant>>,
+    tokens: tokens::Tokens,
 }
 
 impl Sender {
@@ -69,38 +77,105 @@ impl Sender {
                 .build()?,
             insecure: builder().no_proxy().build()?,
             waiting: Mutex::default(),
+            tokens: tokens::Tokens::default(),
         })
     }
 
-    /// Posts a request. `insecure` allows plain http and private targets.
-    pub async fn post(&self, url: &Secret, insecure: bool, request: Request) -> Outcome {
-        let Ok(url) = Url::parse(url.reveal().trim()) else {
-            return Outcome::Transient {
-                reason: "its address is no URL".to_owned(),
-                retry_after: None,
-            };
+    /// Sends a request. `insecure` allows plain http and private targets.
+    pub async fn send(&self, request: Request, insecure: bool) -> Outcome {
+        let authorization = request.header("authorization").cloned();
+        let response = match self.execute(request, insecure).await {
+            Ok(response) => response,
+            Err(outcome) => return outcome,
         };
+        let status = response.status();
+        match (status.as_u16(), authorization) {
+            // Tokens and roles are mended by their owner, not by losing the alert.
+            (401 | 403, Some(authorization)) => {
+                if let Some(token) = authorization.reveal().strip_prefix("Bearer ") {
+                    self.tokens.forget(token);
+                }
+                transient(format!(
+                    "the receiver answered {status}: it does not accept the token, or its holder lacks the role"
+                ))
+            }
+            _ => outcome(status, retry_after(&response)),
+        }
+    }
+
+    /// An access token, from memory where it is still good.
+    ///
+    /// # Errors
+    /// There is none to be had now; the alert waits.
+    pub async fn token(
+        &self,
+        source: &TokenSource,
+        insecure: bool,
+        now: Timestamp,
+    ) -> Result<Secret, Outcome> {
+        if let Some(token) = self.tokens.get(source, now) {
+            return Ok(token);
+        }
+        // The platform gives out its tokens over plain http on this machine.
+        let insecure = insecure || source.is_local();
+        let mut response = self
+            .execute(source.request(), insecure)
+            .await
+            .map_err(|outcome| degrade("no access token", outcome))?;
+        let (status, wait) = (response.status(), retry_after(&response));
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_TOKEN_ANSWER_BYTES {
+                break;
+            }
+        }
+        if !status.is_success() {
+            let code = token::refusal(&body).map_or(String::new(), |code| format!(" ({code})"));
+            return Err(Outcome::Transient {
+                reason: format!("no access token: the issuer answered {status}{code}"),
+                retry_after: wait,
+            });
+        }
+        let token = token::read(&body, now).map_err(|error| transient(error.to_string()))?;
+        let value = token.value.clone();
+        self.tokens.keep(source, token);
+        Ok(value)
+    }
+
+    async fn execute(
+        &self,
+        request: Request,
+        insecure: bool,
+    ) -> Result<reqwest::Response, Outcome> {
+        let url = Url::parse(request.url.reveal().trim())
+            .map_err(|_| transient("its address is no URL".to_owned()))?;
         if !insecure && let Some(reason) = refusal(&url) {
-            return Outcome::Permanent {
+            return Err(Outcome::Permanent {
                 reason: reason.to_owned(),
-            };
+            });
         }
         let client = if insecure {
             &self.insecure
         } else {
             &self.strict
         };
-        let mut post = client.post(url).body(request.body);
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+        };
+        let mut sending = client.request(method, url).body(request.body);
         for (name, value) in request.headers {
-            post = post.header(name, value);
+            let mut value = HeaderValue::from_str(value.reveal())
+                .map_err(|_| transient(format!("the header {name} cannot be sent")))?;
+            value.set_sensitive(matches!(name, "authorization" | "x-identity-header"));
+            sending = sending.header(name, value);
         }
-        match post.send().await {
-            Ok(response) => outcome(response.status(), retry_after(&response)),
-            Err(error) => Outcome::Transient {
-                reason: describe(&error),
-                retry_after: None,
-            },
-        }
+        sending
+            .send()
+            .await
+            .map_err(|error| transient(describe(&error)))
     }
 
     /// Remembers that a sink's receiver asked to wait.
@@ -120,6 +195,28 @@ impl Sender {
             waiting.remove(sink);
         }
         left
+    }
+}
+
+fn transient(reason: String) -> Outcome {
+    Outcome::Transient {
+        reason,
+        retry_after: None,
+    }
+}
+
+/// Says what failed; what would be permanent for a request is not for the token before it.
+fn degrade(what: &str, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Delivered => outcome,
+        Outcome::Permanent { reason } => transient(format!("{what}: {reason}")),
+        Outcome::Transient {
+            reason,
+            retry_after,
+        } => Outcome::Transient {
+            reason: format!("{what}: {reason}"),
+            retry_after,
+        },
     }
 }
 

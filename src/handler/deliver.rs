@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 use super::answer::{Answer, Outputs};
 use super::wire::Message;
-use crate::config::resolve;
-use crate::policy::{Policy, Sink, SinkFormat, SinkType};
+use crate::config::{SecretError, resolve};
+use crate::policy::{Policy, SecretRef, Sink};
 use crate::sender::{Outcome, Sender};
 use crate::sign_in::Timestamp;
-use crate::sink::webhook;
+use crate::sink::{self, Destination, QueuedAlert};
 
 /// A message whose sink the policy does not have is tried this often before it is kept: the policy
 /// that names the sink may not have arrived yet.
@@ -99,11 +99,6 @@ pub(super) async fn deliver(
         let reason = format!("the policy has no sink named {:?}", queued.sink);
         return keep(message, Some(&queued), reason, now);
     };
-    if sink.kind != SinkType::Webhook || sink.format != SinkFormat::Spwatch {
-        let reason =
-            "this version delivers to sinks of type webhook with format spwatch only".to_owned();
-        return keep(message, Some(&queued), reason, now);
-    }
     match send(sink, sender, &queued, &key, now, lookup).await {
         Outcome::Delivered => (
             Answer::Done {
@@ -143,24 +138,32 @@ async fn send(
             left.as_secs() + 1
         ));
     }
-    let url = match resolve(&sink.url, lookup) {
-        Ok(url) => url,
+    let fetch = |reference: &SecretRef| {
+        resolve(reference, lookup).map_err(|error: SecretError| error.to_string())
+    };
+    let destination = match Destination::of(sink, &fetch, lookup) {
+        Ok(destination) => destination,
         Err(error) => return degraded(error.to_string()),
     };
-    let secret = match sink
-        .secret
-        .as_ref()
-        .map(|secret| resolve(secret, lookup))
-        .transpose()
-    {
-        Ok(secret) => secret,
-        Err(error) => return degraded(error.to_string()),
+    let token = match destination.token_source() {
+        Some(source) => match sender.token(source, sink.insecure, now).await {
+            Ok(token) => Some(token),
+            Err(outcome) => return outcome,
+        },
+        None => None,
     };
-    let body = queued.alert.get().as_bytes().to_vec();
-    match webhook::request(&key.webhook_id(), now.unix_seconds(), body, secret.as_ref()) {
-        Ok(request) => sender.post(&url, sink.insecure, request).await,
+    let id = key.webhook_id();
+    let alert = QueuedAlert {
+        id: &id,
+        json: queued.alert.get(),
+    };
+    match sink::request(&destination, alert, token.as_ref(), now) {
+        Ok(request) => sender.send(request, sink.insecure).await,
         // A mistyped secret is mended by its owner, not by losing the alert.
-        Err(error) => degraded(error.to_string()),
+        Err(error) if error.is_mendable() => degraded(error.to_string()),
+        Err(error) => Outcome::Permanent {
+            reason: error.to_string(),
+        },
     }
 }
 

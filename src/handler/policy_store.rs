@@ -236,7 +236,7 @@ fn misplaced_secrets(source: &Source) -> Vec<String> {
 fn literals(sink: &Sink) -> impl Iterator<Item = &str> {
     let references = std::iter::once(&sink.url)
         .chain(&sink.secret)
-        .chain(sink.settings.values());
+        .chain(sink.secret_settings());
     references.filter_map(move |reference| match reference {
         SecretRef::Literal(value) if !value.is_empty() && !is_local_test(sink, value) => {
             Some(value.as_str())

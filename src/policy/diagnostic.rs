@@ -105,6 +105,8 @@ codes! {
     UnknownSink = "unknown-sink", Error;
     /// Neither `env:NAME` nor, for an address, an http(s) URL.
     InvalidReference = "invalid-reference", Error;
+    /// A setting of a sink that cannot be what it stands for.
+    InvalidSetting = "invalid-setting", Error;
     /// Plain http without `insecure = true`.
     InsecureUrl = "insecure-url", Error;
     /// A reason code that does not exist.
@@ -137,8 +139,6 @@ codes! {
     AllowsNothing = "allows-nothing", Warning;
     /// `deny` covers all that `allow` allows.
     DenyCoversAllow = "deny-covers-allow", Warning;
-    /// A kind of sink that this version does not deliver to.
-    SinkNotYetDelivered = "sink-not-yet-delivered", Warning;
 }
 
 impl fmt::Display for Code {

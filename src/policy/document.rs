@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 pub(super) use app::{AppDocument, ExceptionDocument, Resource};
 pub(super) use case::Case;
-pub(super) use sink::SinkDocument;
+pub(crate) use sink::is_workspace_id;
+pub(super) use sink::{SinkDocument, is_secret_setting};
 
 use lists::{read_places, read_range_set, warn_if_empty};
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Request, Secret};
+use super::{Method, Request, Secret};
 
 /// A signing secret that cannot be used. The text never holds the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,23 +28,35 @@ pub enum SigningSecretError {
 /// # Errors
 /// The secret is no `whsec_…` value (or several, separated by blanks, while keys are rotated).
 pub fn request(
+    url: &Secret,
+    content_type: &str,
     id: &str,
     unix_seconds: i64,
     body: Vec<u8>,
     secret: Option<&Secret>,
 ) -> Result<Request, SigningSecretError> {
     let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("webhook-id", id.to_owned()),
-        ("webhook-timestamp", unix_seconds.to_string()),
+        ("content-type", Secret::new(content_type.to_owned())),
+        ("webhook-id", Secret::new(id.to_owned())),
+        ("webhook-timestamp", Secret::new(unix_seconds.to_string())),
     ];
     if let Some(secret) = secret {
-        headers.push(("webhook-signature", sign(id, unix_seconds, &body, secret)?));
+        let signature = sign(id, unix_seconds, &body, secret)?;
+        headers.push(("webhook-signature", Secret::new(signature)));
     }
-    Ok(Request { headers, body })
+    Ok(Request {
+        method: Method::Post,
+        url: url.clone(),
+        headers,
+        body,
+    })
 }
 
-fn sign(
+/// The value of `webhook-signature`: one signature for each key, separated by blanks.
+///
+/// # Errors
+/// The secret is no `whsec_…` value.
+pub fn sign(
     id: &str,
     unix_seconds: i64,
     body: &[u8],
@@ -86,19 +98,16 @@ mod tests {
     fn signs_the_reference_vector() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let request = request(
+            &Secret::new("https://hook.example/".into()),
+            "application/json",
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             1_614_265_330,
             br#"{"test": 2432232314}"#.to_vec(),
             Some(&secret),
         )
         .unwrap();
-        let signature = request
-            .headers
-            .iter()
-            .find(|(name, _)| *name == "webhook-signature")
-            .unwrap();
         assert_eq!(
-            signature.1,
+            request.header("webhook-signature").unwrap().reveal(),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
         );
     }

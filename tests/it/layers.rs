@@ -16,7 +16,7 @@ const STAGES: [(&str, &[&str]); 8] = [
         &["finding", "ingest", "policy", "sign_in", "verdict"],
     ),
     ("alert", &["finding", "policy", "sign_in", "verdict"]),
-    ("sink", &[]),
+    ("sink", &["alert", "policy", "sign_in", "verdict"]),
 ];
 
 /// What a pure stage never names: clocks, files, the environment, the network, threads, logging.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::collect::Collector;
 use super::super::diagnostic::Code;
 use super::super::source::{Located, Spot};
-use super::super::walk::Node;
+use super::super::walk::{Fields, Node};
 use super::super::{SecretRef, Sink, SinkFormat, SinkType};
 use super::SEVERITIES;
 use crate::verdict::Severity;
@@ -30,22 +30,109 @@ const FORMATS: [(&str, SinkFormat); 3] = [
     ("cloudevents", SinkFormat::Cloudevents),
     ("ocsf", SinkFormat::Ocsf),
 ];
-/// Keys of the types other than `webhook`; the first two hold secrets.
+use SinkType::{Pagerduty, Sentinel, SentinelIncident, Slack, Splunk, Teams, Webhook};
+
+/// A key that only some types have.
+struct Key {
+    name: &'static str,
+    required: &'static [SinkType],
+    optional: &'static [SinkType],
+}
+
+const KEYS: [Key; 14] = {
+    const fn key(
+        name: &'static str,
+        required: &'static [SinkType],
+        optional: &'static [SinkType],
+    ) -> Key {
+        Key {
+            name,
+            required,
+            optional,
+        }
+    }
+    const AZURE: &[SinkType] = &[Sentinel, SentinelIncident];
+    [
+        key(
+            "url",
+            &[Webhook, Teams, Slack, Splunk],
+            &[Pagerduty, SentinelIncident],
+        ),
+        key("secret", &[], &[Webhook, Sentinel, SentinelIncident]),
+        key("format", &[], &[Webhook]),
+        key("routing_key", &[Pagerduty], &[]),
+        key("token", &[Splunk], &[]),
+        key("index", &[], &[Splunk]),
+        key("source", &[], &[Splunk]),
+        key("sourcetype", &[], &[Splunk]),
+        key("endpoint", &[Sentinel], &[]),
+        key("rule_id", &[Sentinel], &[]),
+        key("stream", &[], &[Sentinel]),
+        key("workspace", &[SentinelIncident], &[]),
+        key("client_id", &[], AZURE),
+        key("tenant_id", &[], AZURE),
+    ]
+};
+
+/// Addresses of Azure itself, which only a test replaces.
+const TEST_KEYS: [(&str, &[SinkType]); 2] = [
+    ("authority", &[Sentinel, SentinelIncident]),
+    ("url", &[SentinelIncident]),
+];
+
+/// The keys that go into a sink's settings, under their names.
 const SETTINGS: [&str; 12] = [
-    "token",
     "routing_key",
+    "token",
+    "index",
+    "source",
+    "sourcetype",
     "endpoint",
     "rule_id",
     "stream",
     "workspace",
     "client_id",
     "tenant_id",
-    "channel",
-    "index",
-    "source",
-    "sourcetype",
+    "authority",
 ];
-const KEPT: &str = "alerts for this sink are kept in `undelivered`";
+
+/// Whether one of a sink's settings is a secret.
+pub(in crate::policy) fn is_secret_setting(key: &str) -> bool {
+    matches!(key, "token" | "routing_key")
+}
+
+/// Whether a text is the resource id of a Log Analytics workspace.
+pub(crate) fn is_workspace_id(text: &str) -> bool {
+    let parts: Vec<&str> = text.trim().trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        [
+            subscriptions,
+            subscription,
+            groups,
+            group,
+            providers,
+            namespace,
+            workspaces,
+            name,
+        ] => {
+            let words = [
+                (subscriptions, "subscriptions"),
+                (groups, "resourceGroups"),
+                (providers, "providers"),
+                (namespace, "Microsoft.OperationalInsights"),
+                (workspaces, "workspaces"),
+            ];
+            words
+                .iter()
+                .all(|(word, expected)| word.eq_ignore_ascii_case(expected))
+                && uuid::Uuid::try_parse(subscription).is_ok()
+                && [group, name]
+                    .iter()
+                    .all(|name| !matches!(**name, "" | "." | ".."))
+        }
+        _ => false,
+    }
+}
 
 /// Reads a `[sinks.NAME]`; `None` where there is too little to go on.
 pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocument> {
@@ -64,54 +151,55 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
         "add, for example, type = \"webhook\"",
     );
     let kind = kind_node.and_then(|node| node.word(collector, &TYPES));
-    let format_node = fields.get("format");
-    let format = format_node.and_then(|node| node.word(collector, &FORMATS));
     let insecure = fields
         .get("insecure")
         .and_then(|node| node.boolean(collector))
         .unwrap_or(false);
-    let other_type = kind.is_some_and(|kind| kind != SinkType::Webhook);
-    let url = if other_type {
-        fields.get("url")
-    } else {
-        fields.require(collector, "url", "a sink", "add url = \"env:NAME\"")
-    };
-    let url = url.and_then(|node| node.text(collector));
-    let url = url.and_then(|text| read_url(text, insecure, collector));
-    let secret = fields
-        .get("secret")
-        .and_then(|node| read_reference(node, true, collector));
     let min_severity = fields
         .get("min_severity")
         .and_then(|node| node.word(collector, &SEVERITIES))
         .unwrap_or(Severity::Info);
-    let mut settings = BTreeMap::new();
-    // An unknown type has been reported; its keys cannot be judged.
-    if other_type || (kind.is_none() && kind_node.is_some()) {
-        for key in SETTINGS {
-            let is_secret = matches!(key, "token" | "routing_key");
-            let value = fields.get(key);
-            if let Some(value) = value.and_then(|node| read_reference(node, is_secret, collector)) {
-                settings.insert(key.to_owned(), value);
-            }
+    if let Some(kind) = kind {
+        refuse_others(kind, insecure, &mut fields, collector);
+    }
+    for key in &KEYS {
+        if kind.is_some_and(|kind| key.required.contains(&kind)) {
+            let what = format!("a sink of type {}", word(kind));
+            let help = format!("add {} = {}", key.name, example(key.name));
+            fields.require(collector, key.name, &what, &help);
         }
     }
-    fields.finish(collector, "a sink");
-    let undelivered = if other_type {
-        kind_node
-    } else {
-        format_node.filter(|_| format.is_some_and(|format| format != SinkFormat::Spwatch))
-    };
-    if let Some(node) = undelivered {
-        let message =
-            format!("this version delivers to type webhook with format spwatch only; {KEPT}");
-        collector.report(Code::SinkNotYetDelivered, node.spot(), message);
+    let format_node = fields.get("format");
+    let format = format_node.and_then(|node| node.word(collector, &FORMATS));
+    let url = fields.get("url").and_then(|node| node.text(collector));
+    let url = url.and_then(|text| read_url(text, insecure, collector));
+    let secret = fields.get("secret");
+    let has_secret = secret.is_some();
+    let secret = secret.and_then(|node| read_reference(node, true, collector));
+    let mut settings = BTreeMap::new();
+    for key in SETTINGS {
+        let Some(node) = fields.get(key) else {
+            continue;
+        };
+        let value = match key {
+            "endpoint" | "authority" => read_address(node, insecure, collector),
+            _ => read_reference(node, is_secret_setting(key), collector),
+        };
+        if let Some(value) = value {
+            check_form(key, &value, node.spot(), collector);
+            settings.insert(key.to_owned(), value);
+        }
     }
+    if matches!(kind, Some(Sentinel | SentinelIncident)) {
+        let has = |key: &str| settings.contains_key(key);
+        check_client(has_secret, &has, fields.spot, collector);
+    }
+    fields.finish(collector, "a sink");
     Some(SinkDocument {
         spot,
         sink: Sink {
             name: node.key().to_owned(),
-            kind: kind.unwrap_or(SinkType::Webhook),
+            kind: kind.unwrap_or(Webhook),
             url: url.unwrap_or_else(|| SecretRef::Literal(String::new())),
             secret,
             format: format.unwrap_or(SinkFormat::Spwatch),
@@ -120,6 +208,126 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
             settings,
         },
     })
+}
+
+/// The word of a type.
+fn word(kind: Option<SinkType>) -> &'static str {
+    let found = TYPES.iter().find(|(_, of)| Some(*of) == kind);
+    found.map_or("", |(word, _)| word)
+}
+
+/// What a key may look like, for help.
+fn example(key: &str) -> &'static str {
+    match key {
+        "endpoint" => "\"https://NAME.REGION-1.ingest.monitor.azure.com\"",
+        "rule_id" => "\"dcr-…\", the immutable id of the data collection rule",
+        "workspace" => {
+            "\"/subscriptions/…/resourceGroups/…/providers/Microsoft.OperationalInsights/workspaces/…\""
+        }
+        _ => "\"env:NAME\"",
+    }
+}
+
+/// Reports the keys that mean nothing for this type, and those that are for tests alone.
+fn refuse_others(
+    kind: SinkType,
+    insecure: bool,
+    fields: &mut Fields<'_>,
+    collector: &mut Collector,
+) {
+    let mut refuse = |key: &'static str, help: String| {
+        // Asked for, so that it is not reported again.
+        if let Some(node) = fields.get(key) {
+            let message = format!("a sink of type {} has no key `{key}`", word(Some(kind)));
+            collector
+                .report(Code::UnknownKey, node.key_spot(), message)
+                .help(help);
+        }
+    };
+    for key in &KEYS {
+        if !key.required.contains(&kind) && !key.optional.contains(&kind) {
+            let kinds = key.required.iter().chain(key.optional);
+            let kinds: Vec<&str> = kinds.map(|kind| word(Some(*kind))).collect();
+            let help = format!("`{}` belongs to type {}", key.name, kinds.join(", "));
+            refuse(key.name, help);
+        }
+    }
+    for (key, kinds) in TEST_KEYS {
+        let for_tests = kinds.contains(&kind);
+        if for_tests && !insecure {
+            let help = "it replaces an address of Azure for local tests, beside insecure = true";
+            refuse(key, help.to_owned());
+        } else if !for_tests && key == "authority" {
+            let help = "`authority` belongs to type sentinel, sentinel-incident";
+            refuse(key, help.to_owned());
+        }
+    }
+}
+
+/// A secret of an app registration needs its tenant and its id, and the other way round.
+fn check_client(
+    has_secret: bool,
+    has: &dyn Fn(&str) -> bool,
+    spot: Spot,
+    collector: &mut Collector,
+) {
+    let help = "an app registration has tenant_id, client_id and secret; a managed identity none, or client_id alone";
+    let missing: Vec<&str> = match has_secret {
+        true => ["tenant_id", "client_id"]
+            .into_iter()
+            .filter(|key| !has(key))
+            .collect(),
+        false if has("tenant_id") => vec!["secret"],
+        false => Vec::new(),
+    };
+    for key in missing {
+        let message = format!("the sink's app registration needs `{key}`");
+        collector.report(Code::MissingKey, spot, message).help(help);
+    }
+}
+
+/// Checks what can be told of a setting that is written out.
+fn check_form(key: &str, value: &SecretRef, spot: Spot, collector: &mut Collector) {
+    let SecretRef::Literal(text) = value else {
+        return;
+    };
+    let (right, what) = match key {
+        "workspace" => (is_workspace_id(text), "a workspace's resource id"),
+        "rule_id" => (
+            text.starts_with("dcr-"),
+            "a data collection rule's immutable id",
+        ),
+        "stream" => (
+            text.starts_with("Custom-") || text.starts_with("Microsoft-"),
+            "a stream's name",
+        ),
+        _ => return,
+    };
+    if !right {
+        let message = format!("`{key}` is not {what}");
+        let example = match key {
+            "stream" => "\"Custom-Spwatch_CL\"",
+            key => example(key),
+        };
+        collector
+            .report(Code::InvalidSetting, spot, message)
+            .help(format!("the form is {example}"));
+    }
+}
+
+/// Reads an address that is no secret, or a reference to one.
+fn read_address(node: Node<'_>, insecure: bool, collector: &mut Collector) -> Option<SecretRef> {
+    let text = node.text(collector)?;
+    if text.value.starts_with("env:") {
+        return read_env(&text, node.key(), collector);
+    }
+    let lower = text.value.to_ascii_lowercase();
+    if !lower.starts_with("https://") && !(insecure && lower.starts_with("http://")) {
+        let message = format!("`{}` is neither env:NAME nor an https URL", node.key());
+        collector.report(Code::InvalidReference, text.spot, message);
+        return None;
+    }
+    Some(SecretRef::Literal(text.value))
 }
 
 /// The name in `env:NAME`, where it is a possible one.
