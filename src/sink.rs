@@ -189,7 +189,7 @@ pub fn request(
         }
         Destination::Splunk(splunk) => splunk::request(splunk, queued, &alert()?)?,
         Destination::Sentinel(sentinel) => {
-            sentinel::request(sentinel, &alert()?, token.ok_or(SinkError::NoToken)?)
+            sentinel::request(sentinel, &alert()?, token.ok_or(SinkError::NoToken)?, now)
         }
         Destination::SentinelIncident(incident) => {
             sentinel_incident::request(incident, &alert()?, token.ok_or(SinkError::NoToken)?)

@@ -66,19 +66,14 @@ fn details(alert: &Alert) -> Value {
         .into_iter()
         .map(|(what, value)| (what.to_owned(), Value::String(value)))
         .collect();
-    let reasons: Map<String, Value> = alert
+    let reasons: Vec<String> = alert
         .reasons
         .iter()
-        .map(|reason| (reason.code.to_string(), json!(reason.message)))
+        .map(|reason| format!("{}: {}", reason.code, reason.message))
         .collect();
-    details.insert("Reasons".into(), Value::Object(reasons));
-    let steps: Map<String, Value> = alert
-        .next_steps
-        .iter()
-        .map(|step| (step.title.clone(), json!(step.text)))
-        .collect();
-    if !steps.is_empty() {
-        details.insert("Next steps".into(), Value::Object(steps));
+    details.insert("Reasons".into(), json!(reasons));
+    if !alert.next_steps.is_empty() {
+        details.insert("Next steps".into(), json!(alert.next_steps));
     }
     details.insert("Evidence".into(), json!(alert.evidence));
     Value::Object(details)

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::destination::{Sentinel, segment};
 use super::{Method, Request, Secret};
 use crate::alert::Alert;
+use crate::sign_in::Timestamp;
 use crate::verdict::Severity;
 
 /// What one call may carry.
@@ -16,24 +17,30 @@ use crate::verdict::Severity;
 pub(super) const MAX_BYTES: usize = 1_000_000;
 
 /// The row of an alert.
-pub(super) fn request(sentinel: &Sentinel, alert: &Alert, token: &Secret) -> Request {
+pub(super) fn request(
+    sentinel: &Sentinel,
+    alert: &Alert,
+    token: &Secret,
+    now: Timestamp,
+) -> Request {
     let url = format!(
         "{}/dataCollectionRules/{}/streams/{}?api-version=2023-01-01",
         sentinel.endpoint.reveal().trim().trim_end_matches('/'),
         segment(&sentinel.rule_id),
         segment(&sentinel.stream)
     );
-    Request::json(Method::Post, Secret::new(url), &json!([row(alert)])).with_bearer(token)
+    Request::json(Method::Post, Secret::new(url), &json!([row(alert, now)])).with_bearer(token)
 }
 
-/// Columns as `infra/sentinel/stream.json` declares them. `TimeGenerated` is when the alert was
-/// raised: the rule looks back over the last minutes, and a sign-in may be older than that.
-pub(super) fn row(alert: &Alert) -> Value {
+/// Columns as `infra/sentinel/stream.json` declares them. `TimeGenerated` is when the row
+/// is sent: the rule looks back over the last day, and an alert may have waited for longer.
+pub(super) fn row(alert: &Alert, now: Timestamp) -> Value {
     let app = &alert.app;
     let sign_in = alert.sign_in.as_ref();
     let entry = app.entry.as_ref();
     json!({
-        "TimeGenerated": alert.raised,
+        "TimeGenerated": now,
+        "RaisedTime": alert.raised,
         "AlertId": alert.id,
         "Fingerprint": alert.fingerprint,
         "RuleName": alert.rule,

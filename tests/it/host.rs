@@ -10,5 +10,6 @@ mod receivers;
 mod rig;
 mod secrets;
 mod shapes;
+mod sinks;
 mod size;
 mod stopping;

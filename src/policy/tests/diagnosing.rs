@@ -164,12 +164,57 @@ fn one_mistake_each() {
             &["5:1 unknown-key"],
         ),
         (
-            "[sinks.a]\ntype = \"pagerduty\"\nrouting_key = \"abc\"",
-            &["3:8 sink-not-yet-delivered", "4:15 literal-secret"],
+            "[sinks.a]\ntype = \"webhook\"\nformat = \"ocsf\"\nurl = \"env:A\"",
+            &[],
         ),
         (
-            "[sinks.a]\ntype = \"webhook\"\nformat = \"ocsf\"\nurl = \"env:A\"",
-            &["4:10 sink-not-yet-delivered"],
+            "[sinks.a]\ntype = \"teams\"\nformat = \"ocsf\"\nurl = \"env:A\"",
+            &["4:1 unknown-key"],
+        ),
+        (
+            "[sinks.a]\ntype = \"slack\"\nsecret = \"env:A\"",
+            &["2:1 missing-key", "4:1 unknown-key"],
+        ),
+        (
+            "[sinks.a]\ntype = \"pagerduty\"\nrouting_key = \"abc\"",
+            &["4:15 literal-secret"],
+        ),
+        ("[sinks.a]\ntype = \"pagerduty\"", &["2:1 missing-key"]),
+        (
+            "[sinks.a]\ntype = \"pagerduty\"\nrouting_key = \"env:A\"\nurl = \"env:B\"",
+            &[],
+        ),
+        (
+            "[sinks.a]\ntype = \"splunk\"\nurl = \"env:A\"\ntoken = \"env:B\"\nindex = \"main\"\nsource = \"s\"\nsourcetype = \"t\"",
+            &[],
+        ),
+        (
+            "[sinks.a]\ntype = \"splunk\"\ntoken = \"env:B\"\nindexes = \"main\"",
+            &["2:1 missing-key", "5:1 unknown-key"],
+        ),
+        (
+            "[sinks.a]\ntype = \"sentinel\"\nendpoint = \"https://a.example\"\nrule_id = \"dcr-1\"\nclient_id = \"c\"",
+            &[],
+        ),
+        (
+            "[sinks.a]\ntype = \"sentinel\"\nendpoint = \"http://a.example\"\nrule_id = \"r\"\nstream = \"Spwatch_CL\"",
+            &[
+                "4:12 invalid-reference",
+                "5:11 invalid-setting",
+                "6:10 invalid-setting",
+            ],
+        ),
+        (
+            "[sinks.a]\ntype = \"sentinel\"\nurl = \"env:A\"\nendpoint = \"env:E\"\nrule_id = \"env:R\"\nsecret = \"env:S\"\ntenant_id = \"t\"",
+            &["2:1 missing-key", "4:1 unknown-key"],
+        ),
+        (
+            "[sinks.a]\ntype = \"sentinel-incident\"\nworkspace = \"soc\"\nauthority = \"https://login.example\"\ntenant_id = \"t\"",
+            &["2:1 missing-key", "4:13 invalid-setting", "5:1 unknown-key"],
+        ),
+        (
+            "[sinks.a]\ntype = \"sentinel-incident\"\nworkspace = \"/subscriptions/{guid}/resourcegroups/g/providers/Microsoft.OperationalInsights/workspaces/w\"\nurl = \"http://127.0.0.1:1\"\nauthority = \"http://127.0.0.1:2\"\ninsecure = true",
+            &[],
         ),
         ("app = 1", &["2:7 wrong-type"]),
         (
