@@ -10,7 +10,7 @@ use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -20,7 +20,9 @@ const DOCUMENTS: [&str; 11] = [
     "docs/performance.md",
     "docs/policy.md",
     "docs/reasons.md",
+    "docs/sinks.md",
     "infra/README.md",
+    "infra/sentinel/README.md",
     "benches/README.md",
 ];
 

@@ -107,7 +107,7 @@ fn expected(settings: &Settings, message: &Value, at: Timestamp) -> (Destination
     let compilation = compile(&[source], None, &[]);
     let problems = compilation.diagnostics.render_text(false);
     let policy = compilation.policy.unwrap_or_else(|| panic!("{problems}"));
-    let lookup = |name: &str| settings.get(name).map(str::to_owned);
+    let lookup = |name: &str| settings.lookup(name);
     let fetch =
         |reference: &SecretRef| resolve(reference, &lookup).map_err(|error| error.to_string());
     let sink = &policy.sinks[message["sink"].as_str().unwrap()];
