@@ -228,7 +228,7 @@ mod tests {
             "853b9a84"
         );
         let Identity::Managed { client_id, .. } = &mut source.identity else {
-            unreachable!()
+            panic!("another identity")
         };
         *client_id = Some("a&b".to_owned());
         assert!(source.request().url.reveal().ends_with("&client_id=a%26b"));

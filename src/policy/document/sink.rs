@@ -169,16 +169,17 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
             fields.require(collector, key.name, &what, &help);
         }
     }
-    let format_node = fields.get("format");
-    let format = format_node.and_then(|node| node.word(collector, &FORMATS));
-    let url = fields.get("url").and_then(|node| node.text(collector));
+    // The keys of other types have been reported; what they hold is nothing to say more about.
+    let mut get = |key| fields.get(key).filter(|_| belongs(kind, key));
+    let format = get("format").and_then(|node| node.word(collector, &FORMATS));
+    let url = get("url").and_then(|node| node.text(collector));
     let url = url.and_then(|text| read_url(text, insecure, collector));
-    let secret = fields.get("secret");
+    let secret = get("secret");
     let has_secret = secret.is_some();
     let secret = secret.and_then(|node| read_reference(node, true, collector));
     let mut settings = BTreeMap::new();
     for key in SETTINGS {
-        let Some(node) = fields.get(key) else {
+        let Some(node) = get(key) else {
             continue;
         };
         let value = match key {
@@ -214,6 +215,20 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
 fn word(kind: Option<SinkType>) -> &'static str {
     let found = TYPES.iter().find(|(_, of)| Some(*of) == kind);
     found.map_or("", |(word, _)| word)
+}
+
+/// Whether a key is one of a type; of an unknown type, every key may be.
+fn belongs(kind: Option<SinkType>, key: &str) -> bool {
+    let Some(kind) = kind else {
+        return true;
+    };
+    let ordinary = KEYS
+        .iter()
+        .any(|of| of.name == key && (of.required.contains(&kind) || of.optional.contains(&kind)));
+    ordinary
+        || TEST_KEYS
+            .iter()
+            .any(|(name, kinds)| *name == key && kinds.contains(&kind))
 }
 
 /// What a key may look like, for help.
@@ -322,7 +337,8 @@ fn read_address(node: Node<'_>, insecure: bool, collector: &mut Collector) -> Op
         return read_env(&text, node.key(), collector);
     }
     let lower = text.value.to_ascii_lowercase();
-    if !lower.starts_with("https://") && !(insecure && lower.starts_with("http://")) {
+    let usable = lower.starts_with("https://") || (insecure && lower.starts_with("http://"));
+    if !usable {
         let message = format!("`{}` is neither env:NAME nor an https URL", node.key());
         collector.report(Code::InvalidReference, text.spot, message);
         return None;
