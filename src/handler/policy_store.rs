@@ -322,7 +322,8 @@ mod tests {
     fn kept_texts_hold_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let misplaced = "secret = \"abC8Q~dEfGh1jKlM2nOpQr3sTuVwX4yZaBcDeF5g\"\n";
-        let sink = "[sinks.soc]\ntype = \"webhook\"\nurl = \"https://hook.example/T0PSECRET\"\n";
+        let sink = "[sinks.soc]\ntype = \"webhook\"\nurl = \"https://hook.example/T0PSECRET\"\n\
+            [sinks.splunk]\ntype = \"splunk\"\nurl = \"env:HEC\"\ntoken = \"T0PSECRETTOKEN\"\nindex = \"a\"\n";
         fs::write(
             folder.path().join("policy.toml"),
             format!("{GOOD}{misplaced}{sink}"),
@@ -332,6 +333,8 @@ mod tests {
         assert!(first.current().is_some());
         let kept = fs::read_to_string(&first.kept).unwrap();
         assert!(!kept.contains("T0PSECRET") && !kept.contains("abC8Q") && kept.contains(NOT_KEPT));
+        // What is no secret stays as it is, there and wherever else the same letters stand.
+        assert!(kept.contains(r#"index = \"a\""#) && kept.contains("[[app]]"));
         fs::remove_file(folder.path().join("policy.toml")).unwrap();
         assert!(store(folder.path()).current().is_some());
     }
