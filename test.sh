@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test. Needs Rust (rustup's stable toolchain) and a C compiler; cargo fetches the rest.
+# Runs every test. Needs Rust (rustup's stable toolchain), a C compiler and Node (for Azurite, the storage emulator);
+# cargo and npm fetch the rest.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -11,6 +12,17 @@ need() {
 }
 need cargo "install Rust (https://rustup.rs)"
 need cc "install a C compiler (the TLS library builds with it), for example build-essential"
+need node "install Node.js 20 or later (https://nodejs.org)"
+need npm "install npm, which comes with Node.js"
+
+# Azurite as it is locked, once; again when the lock changes.
+azurite=target/azurite
+mkdir -p "$azurite"
+if ! cmp -s tests/azurite/package-lock.json "$azurite/installed-lock.json"; then
+    cp tests/azurite/package.json tests/azurite/package-lock.json "$azurite"
+    npm ci --prefix "$azurite" --no-audit --no-fund --loglevel=error
+    cp tests/azurite/package-lock.json "$azurite/installed-lock.json"
+fi
 
 # Snapshots are compared, never rewritten.
 export INSTA_UPDATE=no

@@ -17,5 +17,6 @@ pub mod policy_files;
 pub mod sender;
 pub mod sign_in;
 pub mod sink;
+pub mod state;
 pub mod telemetry;
 pub mod verdict;

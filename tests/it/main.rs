@@ -7,6 +7,7 @@
     reason = "what helps a test fails as a test does"
 )]
 
+mod azurite;
 mod binary;
 mod cli;
 mod docs;
@@ -15,4 +16,5 @@ mod host;
 mod hostile;
 mod layers;
 mod oracle;
+mod state;
 mod wiring;
