@@ -1,6 +1,6 @@
 //! `POST /Deliver` and `POST /Poisoned`: one alert from the queue → one request to its sink.
 //!
-//! Here is what becomes of the outcome; the request itself is [`sink`](crate::sink)'s, sending it
+//! Here is what becomes of the outcome; the request itself is [`sink`]'s, sending it
 //! the [`Sender`]'s.
 
 use std::time::Duration;
