@@ -214,8 +214,8 @@ pub struct Sink {
     pub name: String,
     /// Kind of destination.
     pub kind: SinkType,
-    /// Where to post; an empty literal where the type has an address of its own.
-    pub url: SecretRef,
+    /// Where to post; none where the type has an address of its own.
+    pub url: Option<SecretRef>,
     /// Signing secret.
     pub secret: Option<SecretRef>,
     /// Body.

@@ -1,8 +1,8 @@
 //! Small documents that outlive the process, and that several instances share. An edge.
 //!
-//! The same few operations over a directory, Azure Blob storage and memory. Whatever is decided by several
-//! instances at once is decided by one of two of them: [`State::create`], which only the first one wins, and
-//! [`State::replace`], which only he wins who has seen the document as it is.
+//! The same few operations over a directory, Azure Blob storage and memory. What several instances decide at once,
+//! one of two operations settles: [`State::create`], which the first of them wins, and [`State::replace`], which
+//! nobody wins who has not seen the document as it is.
 
 mod location;
 
@@ -257,21 +257,16 @@ impl State {
         };
         for _ in 0..MAX_RACES {
             let found = self.read(name).await?;
-            let (bytes, version) = match found {
-                Some(document) => (Some(document.bytes), Some(document.version)),
-                None => (None, None),
-            };
-            let old = bytes
-                .map(|bytes| serde_json::from_slice(&bytes))
-                .transpose()
-                .map_err(content)?;
-            let (new, result) = change(old);
+            let old = found
+                .as_ref()
+                .map(|document| serde_json::from_slice(&document.bytes));
+            let (new, result) = change(old.transpose().map_err(content)?);
             let Some(new) = new else {
                 return Ok(result);
             };
             let bytes = serde_json::to_vec(&new).map_err(content)?;
-            let won = match version {
-                Some(version) => self.replace(name, bytes, &version).await?,
+            let won = match found {
+                Some(document) => self.replace(name, bytes, &document.version).await?,
                 None => self.create(name, bytes).await?,
             };
             if won {
@@ -329,7 +324,7 @@ fn open_blobs(blobs: &BlobLocation) -> object_store::Result<Arc<dyn ObjectStore>
         .with_container_name(&blobs.container)
         .with_client_options(
             ClientOptions::new()
-                // Only an emulator on this machine is spoken to in the clear: Azure refuses it by default.
+                // As the setting says: emulators are spoken to in the clear, and Azure refuses it by default.
                 .with_allow_http(plain)
                 .with_timeout(TIMEOUT)
                 .with_connect_timeout(CONNECT_TIMEOUT),
@@ -345,10 +340,13 @@ fn open_blobs(blobs: &BlobLocation) -> object_store::Result<Arc<dyn ObjectStore>
         });
     let builder = match &account.access {
         Access::Key(key) => builder.with_access_key(key.reveal()),
-        Access::Identity { client_id } => {
-            let builder = match std::env::var("IDENTITY_ENDPOINT") {
-                Ok(endpoint) => builder.with_msi_endpoint(endpoint),
-                Err(_) => builder,
+        Access::Identity {
+            endpoint,
+            client_id,
+        } => {
+            let builder = match endpoint {
+                Some(endpoint) => builder.with_msi_endpoint(endpoint),
+                None => builder,
             };
             match client_id {
                 Some(id) => builder.with_client_id(id),

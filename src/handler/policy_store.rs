@@ -234,7 +234,9 @@ fn misplaced_secrets(source: &Source) -> Vec<String> {
 }
 
 fn literals(sink: &Sink) -> impl Iterator<Item = &str> {
-    let references = std::iter::once(&sink.url)
+    let references = sink
+        .url
+        .iter()
         .chain(&sink.secret)
         .chain(sink.secret_settings());
     references.filter_map(move |reference| match reference {

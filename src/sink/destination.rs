@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::Secret;
 use super::token::{Identity, Resource, TokenSource};
 use crate::policy::{SecretRef, Sink, SinkFormat, SinkType};
@@ -142,13 +144,14 @@ impl Settings<'_> {
     }
 
     fn url(&self) -> Result<Secret, DestinationError> {
-        self.value(&self.sink.url)
+        let url = self.sink.url.as_ref();
+        self.value(url.ok_or(DestinationError::Missing("url"))?)
     }
 
     fn url_or(&self, default: &str) -> Result<Secret, DestinationError> {
         match &self.sink.url {
-            SecretRef::Literal(none) if none.is_empty() => Ok(Secret::new(default.to_owned())),
-            reference => self.value(reference),
+            Some(url) => self.value(url),
+            None => Ok(Secret::new(default.to_owned())),
         }
     }
 
@@ -263,16 +266,14 @@ impl Destination {
     }
 }
 
-/// A text as one segment of a path: what RFC 3986 does not call unreserved is percent-encoded.
+/// What RFC 3986 does not call unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A text as one segment of a path, or one value of a query.
 pub(super) fn segment(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+    utf8_percent_encode(text, RESERVED).to_string()
 }

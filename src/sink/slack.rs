@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{cut, facts, headline, web_address};
+use super::summary::{cut, cut_by, facts, headline, web_address};
 use super::{Method, Request, Secret};
 use crate::alert::Alert;
 
@@ -101,24 +101,10 @@ fn links(alert: &Alert) -> Vec<String> {
 
 /// Escaped and within the limit, no entity cut apart.
 fn escape(text: &str, limit: usize) -> String {
-    let fits = escaped_length(text) <= limit;
-    let mut escaped = String::with_capacity(text.len());
-    let mut length = 0;
-    for letter in text.chars() {
-        length += escaped_units(letter);
-        // One for the mark.
-        if !fits && length + 1 > limit {
-            escaped.push('…');
-            break;
-        }
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
+    cut_by(text, limit, escaped_units)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn escaped_length(text: &str) -> usize {

@@ -88,13 +88,18 @@ fn with(name: Option<&str>, id: Option<&str>) -> Option<String> {
 
 /// At most that many UTF-16 units: the strictest way in which any destination counts characters.
 pub(super) fn cut(text: &str, limit: usize) -> String {
-    if text.encode_utf16().count() <= limit {
+    cut_by(text, limit, char::len_utf16)
+}
+
+/// At most that many units, where a letter takes as many as `units` says.
+pub(super) fn cut_by(text: &str, limit: usize, units: impl Fn(char) -> usize) -> String {
+    if text.chars().map(&units).sum::<usize>() <= limit {
         return text.to_owned();
     }
     let mut kept = String::new();
     let mut length = 0;
     for letter in text.chars() {
-        length += letter.len_utf16();
+        length += units(letter);
         // One for the mark.
         if length + 1 > limit {
             break;

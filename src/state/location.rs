@@ -55,6 +55,8 @@ pub enum Access {
     Key(Secret),
     /// The app's managed identity; the client id names a user-assigned one.
     Identity {
+        /// Where the platform gives out tokens; without it, the address that virtual machines have.
+        endpoint: Option<String>,
         /// Client id of the user-assigned identity.
         client_id: Option<String>,
     },
@@ -174,6 +176,7 @@ impl StorageAccount {
             setting(&format!("{STORAGE}__{name}")).or_else(|| setting(&format!("{STORAGE}:{name}")))
         };
         let access = Access::Identity {
+            endpoint: setting("IDENTITY_ENDPOINT"),
             client_id: part("clientId"),
         };
         if let Some(uri) = part("blobServiceUri") {
@@ -282,11 +285,13 @@ mod tests {
         let account = blobs(&[
             ("AzureWebJobsStorage__accountName", "acme"),
             ("AzureWebJobsStorage__clientId", "some-id"),
+            ("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/MSI/token/"),
         ]);
         assert_eq!(account.blobs, "https://acme.blob.core.windows.net");
         assert_eq!(
             account.access,
             Access::Identity {
+                endpoint: Some("http://127.0.0.1:41741/MSI/token/".into()),
                 client_id: Some("some-id".into())
             }
         );

@@ -39,7 +39,7 @@ struct Key {
     optional: &'static [SinkType],
 }
 
-const KEYS: [Key; 14] = {
+const KEYS: [Key; 15] = {
     const fn key(
         name: &'static str,
         required: &'static [SinkType],
@@ -71,30 +71,28 @@ const KEYS: [Key; 14] = {
         key("workspace", &[SentinelIncident], &[]),
         key("client_id", &[], AZURE),
         key("tenant_id", &[], AZURE),
+        key("authority", &[], AZURE),
     ]
 };
 
-/// Addresses of Azure itself, which only a test replaces.
-const TEST_KEYS: [(&str, &[SinkType]); 2] = [
-    ("authority", &[Sentinel, SentinelIncident]),
-    ("url", &[SentinelIncident]),
-];
+impl Key {
+    fn belongs(&self, kind: SinkType) -> bool {
+        self.required.contains(&kind) || self.optional.contains(&kind)
+    }
 
-/// The keys that go into a sink's settings, under their names.
-const SETTINGS: [&str; 12] = [
-    "routing_key",
-    "token",
-    "index",
-    "source",
-    "sourcetype",
-    "endpoint",
-    "rule_id",
-    "stream",
-    "workspace",
-    "client_id",
-    "tenant_id",
-    "authority",
-];
+    /// Whether it goes into the sink's settings, under its name.
+    fn is_setting(&self) -> bool {
+        !matches!(self.name, "url" | "secret" | "format")
+    }
+
+    /// Whether it replaces an address of Azure itself, as only a test does.
+    fn is_for_tests(&self, kind: SinkType) -> bool {
+        matches!(
+            (self.name, kind),
+            ("authority", _) | ("url", SentinelIncident)
+        )
+    }
+}
 
 /// Whether one of a sink's settings is a secret.
 pub(in crate::policy) fn is_secret_setting(key: &str) -> bool {
@@ -161,16 +159,19 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
         .unwrap_or(Severity::Info);
     if let Some(kind) = kind {
         refuse_others(kind, insecure, &mut fields, collector);
-    }
-    for key in &KEYS {
-        if kind.is_some_and(|kind| key.required.contains(&kind)) {
+        for key in KEYS.iter().filter(|key| key.required.contains(&kind)) {
             let what = format!("a sink of type {}", word(kind));
             let help = format!("add {} = {}", key.name, example(key.name));
             fields.require(collector, key.name, &what, &help);
         }
     }
-    // The keys of other types have been reported; what they hold is nothing to say more about.
-    let mut get = |key| fields.get(key).filter(|_| belongs(kind, key));
+    // The keys of other types have been reported; what they hold is nothing to say more about. Of an unknown type,
+    // every key may be.
+    let belongs = |name| {
+        let mut keys = KEYS.iter().filter(|key| key.name == name);
+        keys.any(|key| kind.is_none_or(|kind| key.belongs(kind)))
+    };
+    let mut get = |name| fields.get(name).filter(|_| belongs(name));
     let format = get("format").and_then(|node| node.word(collector, &FORMATS));
     let url = get("url").and_then(|node| node.text(collector));
     let url = url.and_then(|text| read_url(text, insecure, collector));
@@ -178,7 +179,8 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
     let has_secret = secret.is_some();
     let secret = secret.and_then(|node| read_reference(node, true, collector));
     let mut settings = BTreeMap::new();
-    for key in SETTINGS {
+    for key in KEYS.iter().filter(|key| key.is_setting()) {
+        let key = key.name;
         let Some(node) = get(key) else {
             continue;
         };
@@ -201,7 +203,7 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
         sink: Sink {
             name: node.key().to_owned(),
             kind: kind.unwrap_or(Webhook),
-            url: url.unwrap_or_else(|| SecretRef::Literal(String::new())),
+            url,
             secret,
             format: format.unwrap_or(SinkFormat::Spwatch),
             min_severity,
@@ -212,23 +214,9 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<SinkDocu
 }
 
 /// The word of a type.
-fn word(kind: Option<SinkType>) -> &'static str {
-    let found = TYPES.iter().find(|(_, of)| Some(*of) == kind);
+fn word(kind: SinkType) -> &'static str {
+    let found = TYPES.iter().find(|(_, of)| *of == kind);
     found.map_or("", |(word, _)| word)
-}
-
-/// Whether a key is one of a type; of an unknown type, every key may be.
-fn belongs(kind: Option<SinkType>, key: &str) -> bool {
-    let Some(kind) = kind else {
-        return true;
-    };
-    let ordinary = KEYS
-        .iter()
-        .any(|of| of.name == key && (of.required.contains(&kind) || of.optional.contains(&kind)));
-    ordinary
-        || TEST_KEYS
-            .iter()
-            .any(|(name, kinds)| *name == key && kinds.contains(&kind))
 }
 
 /// What a key may look like, for help.
@@ -250,31 +238,22 @@ fn refuse_others(
     fields: &mut Fields<'_>,
     collector: &mut Collector,
 ) {
-    let mut refuse = |key: &'static str, help: String| {
+    for key in &KEYS {
+        let help = if !key.belongs(kind) {
+            let kinds = key.required.iter().chain(key.optional);
+            let kinds: Vec<&str> = kinds.map(|kind| word(*kind)).collect();
+            format!("`{}` belongs to type {}", key.name, kinds.join(", "))
+        } else if key.is_for_tests(kind) && !insecure {
+            "it replaces an address of Azure for local tests, beside insecure = true".to_owned()
+        } else {
+            continue;
+        };
         // Asked for, so that it is not reported again.
-        if let Some(node) = fields.get(key) {
-            let message = format!("a sink of type {} has no key `{key}`", word(Some(kind)));
+        if let Some(node) = fields.get(key.name) {
+            let message = format!("a sink of type {} has no key `{}`", word(kind), key.name);
             collector
                 .report(Code::UnknownKey, node.key_spot(), message)
                 .help(help);
-        }
-    };
-    for key in &KEYS {
-        if !key.required.contains(&kind) && !key.optional.contains(&kind) {
-            let kinds = key.required.iter().chain(key.optional);
-            let kinds: Vec<&str> = kinds.map(|kind| word(Some(*kind))).collect();
-            let help = format!("`{}` belongs to type {}", key.name, kinds.join(", "));
-            refuse(key.name, help);
-        }
-    }
-    for (key, kinds) in TEST_KEYS {
-        let for_tests = kinds.contains(&kind);
-        if for_tests && !insecure {
-            let help = "it replaces an address of Azure for local tests, beside insecure = true";
-            refuse(key, help.to_owned());
-        } else if !for_tests && key == "authority" {
-            let help = "`authority` belongs to type sentinel, sentinel-incident";
-            refuse(key, help.to_owned());
         }
     }
 }
