@@ -319,7 +319,9 @@ fn read_address(node: Node<'_>, insecure: bool, collector: &mut Collector) -> Op
     let usable = lower.starts_with("https://") || (insecure && lower.starts_with("http://"));
     if !usable {
         let message = format!("`{}` is neither env:NAME nor an https URL", node.key());
-        collector.report(Code::InvalidReference, text.spot, message);
+        collector
+            .report(Code::InvalidReference, text.spot, message)
+            .help("write https://…, or env:NAME and put the address into the environment");
         return None;
     }
     Some(SecretRef::Literal(text.value))
