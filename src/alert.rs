@@ -6,6 +6,7 @@
 mod fit;
 mod identity;
 mod next_steps;
+pub mod own;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -69,6 +70,9 @@ pub struct Alert {
     pub evidence: Vec<String>,
     /// How many ids are not listed.
     pub evidence_omitted: u64,
+    /// Whether there may be more of them than `count` says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub count_is_minimum: bool,
     /// Where to look.
     pub links: Vec<Link>,
     /// What to do.
@@ -192,6 +196,19 @@ pub struct Raised<'p> {
     pub alert: Alert,
     /// The entry that selects the app.
     pub app: Option<&'p App>,
+    /// The sign-ins that were merged into it, oldest first.
+    pub sign_ins: Vec<Merged>,
+}
+
+/// A sign-in that was merged into an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// Its identity, for counting each once.
+    pub key: u128,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Its id, as evidence.
+    pub id: String,
 }
 
 /// Raises the due alerts of some findings, repeats within a merge window merged into one.
@@ -210,20 +227,34 @@ pub fn raise<'p>(policy: &Policy, findings: &[Finding<'p>], now: Timestamp) -> V
             policy.defaults.merge_seconds,
         );
         match places.get(&id).and_then(|place| alerts.get_mut(*place)) {
-            Some(raised) => raised.alert.add(&finding.sign_in),
+            Some(raised) => {
+                raised.alert.add(&finding.sign_in);
+                raised.sign_ins.push(Merged::from(&finding.sign_in));
+            }
             None => {
                 places.insert(id, alerts.len());
                 alerts.push(Raised {
                     alert: Alert::new(id, fingerprint, finding, now),
                     app: finding.app,
+                    sign_ins: vec![Merged::from(&finding.sign_in)],
                 });
             }
         }
     }
     for raised in &mut alerts {
-        fit::fit(&mut raised.alert);
+        raised.alert.fit();
     }
     alerts
+}
+
+impl From<&SignIn<'_>> for Merged {
+    fn from(sign_in: &SignIn<'_>) -> Self {
+        Self {
+            key: sign_in.key,
+            time: sign_in.time,
+            id: fit::log_text(&sign_in.id_text()),
+        }
+    }
 }
 
 impl Alert {
@@ -256,10 +287,16 @@ impl Alert {
             last_seen: sign_in.time,
             evidence: vec![fit::log_text(&sign_in.id_text())],
             evidence_omitted: 0,
+            count_is_minimum: false,
             links: links(sign_in),
             next_steps: next_steps::next_steps(finding),
             update: false,
         }
+    }
+
+    /// Cuts it down to [`MAX_ALERT_BYTES`], the least needed parts first.
+    pub fn fit(&mut self) {
+        fit::fit(self);
     }
 
     /// Merges a later sign-in of the same id.
@@ -275,6 +312,22 @@ impl Alert {
 }
 
 impl AlertApp {
+    /// No application: the alert is about spwatch itself.
+    fn nobody() -> Self {
+        Self {
+            name: None,
+            app_id: None,
+            service_principal_id: None,
+            owner: None,
+            purpose: None,
+            permissions: Vec::new(),
+            secret: None,
+            runbook: None,
+            labels: std::collections::BTreeMap::new(),
+            entry: None,
+        }
+    }
+
     fn new(app: Option<&App>, sign_in: &SignIn<'_>) -> Self {
         let name = match app {
             Some(app) => Some(fit::policy_text(&app.name)),

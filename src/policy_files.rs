@@ -57,37 +57,55 @@ impl PolicyTexts {
     /// The root file cannot be read; a missing include is a diagnostic instead.
     pub fn read(root: &Path) -> Result<Self, ReadPolicyError> {
         let source = read_source(root)?;
-        let mut texts = Self {
-            sources: Vec::new(),
-            missing: Vec::new(),
-            includes: includes(&source),
-        };
+        let includes = includes(&source);
+        Ok(Self::of(source, includes, |include| {
+            let paths = expand(root, include)?;
+            Ok(paths
+                .iter()
+                .map(|path| read_source(path).map_err(|error| error.to_string()))
+                .collect())
+        }))
+    }
+
+    /// Of a root and what its includes find: an include's files, or why there are none.
+    pub(crate) fn of(
+        root: Source,
+        includes: Vec<Include>,
+        mut find: impl FnMut(&Include) -> Result<Vec<Result<Source, String>>, String>,
+    ) -> Self {
+        let mut missing = Vec::new();
         let mut included: Vec<Source> = Vec::new();
-        for include in &texts.includes {
-            match expand(root, include) {
-                Err(problem) => texts.missing.push(MissingInclude {
+        for include in &includes {
+            let mut miss = |problem| {
+                missing.push(MissingInclude {
                     include: include.clone(),
                     problem,
-                }),
-                Ok(paths) => {
-                    for path in paths {
-                        match read_source(&path) {
+                });
+            };
+            match find(include) {
+                Err(problem) => miss(problem),
+                Ok(files) => {
+                    for file in files {
+                        match file {
                             Ok(file) if included.iter().any(|known| known.name == file.name) => {}
                             Ok(file) => included.push(file),
-                            Err(error) => {
-                                texts.missing.push(MissingInclude {
-                                    include: include.clone(),
-                                    problem: error.to_string(),
-                                });
-                            }
+                            Err(problem) => miss(problem),
                         }
                     }
                 }
             }
         }
-        texts.sources.push(source);
-        texts.sources.append(&mut included);
-        Ok(texts)
+        included.insert(0, root);
+        Self {
+            sources: included,
+            missing,
+            includes,
+        }
+    }
+
+    /// What the root includes.
+    pub(crate) fn includes(&self) -> &[Include] {
+        &self.includes
     }
 
     /// Compiles them.

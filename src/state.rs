@@ -19,9 +19,11 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+    BackoffConfig, ClientOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
     UpdateVersion,
 };
+
+use tracing::warn;
 
 pub use location::{Access, BlobLocation, Location, LocationError, StorageAccount};
 
@@ -48,11 +50,16 @@ enum Problem {
     Lock(#[from] std::io::Error),
     #[error("others keep changing it")]
     Races,
-    #[error("it is no document of this version: {0}")]
+    #[error("it cannot be written as JSON: {0}")]
     Content(String),
 }
 
 impl StateError {
+    /// What happened and why, on one line.
+    pub fn whole(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+
     fn new(doing: &str, name: &str, source: impl Into<Problem>) -> Self {
         Self {
             doing: format!("{doing} {name}"),
@@ -62,8 +69,17 @@ impl StateError {
 }
 
 /// Which state of a document was seen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(UpdateVersion);
+
+impl Version {
+    fn of(meta: &ObjectMeta) -> Self {
+        Self(UpdateVersion {
+            e_tag: meta.e_tag.clone(),
+            version: meta.version.clone(),
+        })
+    }
+}
 
 /// A document as it was read.
 #[derive(Debug, Clone)]
@@ -74,6 +90,15 @@ pub struct Document {
     pub version: Version,
 }
 
+impl Document {
+    /// What it says; `None` where it is no JSON of that kind and version, which is logged.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&self.bytes)
+            .inspect_err(|error| warn!("the document {name} in the state store is passed over: {error}"))
+            .ok()
+    }
+}
+
 /// A document's name and when it was last written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -81,6 +106,19 @@ pub struct Listed {
     pub name: String,
     /// When it was last written.
     pub modified: DateTime<Utc>,
+    /// Which state of it that is.
+    pub version: Version,
+}
+
+/// What reading a document anew found.
+#[derive(Debug, Clone)]
+pub enum Reread {
+    /// It is as it was.
+    Same,
+    /// It is not there.
+    Gone,
+    /// It is another.
+    Changed(Document),
 }
 
 /// Documents by name. Names are parts joined by `/`, and parts are ASCII letters, digits, `-`, `_` and `.`.
@@ -138,18 +176,35 @@ impl State {
     /// # Errors
     /// The store is away or refuses.
     pub async fn read(&self, name: &str) -> Result<Option<Document>, StateError> {
+        match self.read_again(name, None).await? {
+            Reread::Changed(document) => Ok(Some(document)),
+            Reread::Same | Reread::Gone => Ok(None),
+        }
+    }
+
+    /// Reads a document unless it is still as it was seen.
+    ///
+    /// # Errors
+    /// The store is away or refuses.
+    pub async fn read_again(
+        &self,
+        name: &str,
+        seen: Option<&Version>,
+    ) -> Result<Reread, StateError> {
         let failed = |source: object_store::Error| StateError::new("read", name, source);
-        let found = match self.store.get(&self.path(name)).await {
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        let options = GetOptions {
+            if_none_match: seen.and_then(|seen| seen.0.e_tag.clone()),
+            ..GetOptions::default()
+        };
+        let found = match self.store.get_opts(&self.path(name), options).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(Reread::Gone),
+            Err(object_store::Error::NotModified { .. }) => return Ok(Reread::Same),
             found => found.map_err(failed)?,
         };
-        let version = Version(UpdateVersion {
-            e_tag: found.meta.e_tag.clone(),
-            version: found.meta.version.clone(),
-        });
+        let version = Version::of(&found.meta);
         match found.bytes().await {
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            bytes => Ok(Some(Document {
+            Err(object_store::Error::NotFound { .. }) => Ok(Reread::Gone),
+            bytes => Ok(Reread::Changed(Document {
                 bytes: bytes.map_err(failed)?,
                 version,
             })),
@@ -240,10 +295,11 @@ impl State {
     }
 
     /// Changes a JSON document, or makes it: `change` is given what is there and says what is to be there; with
-    /// `None` nothing is written. It is asked again whenever another instance was faster.
+    /// `None` nothing is written. It is asked again whenever another instance was faster. A document that cannot be
+    /// read, or is of another version, is as if it were not there.
     ///
     /// # Errors
-    /// The store is away or refuses, or what is there cannot be read.
+    /// The store is away or refuses.
     pub async fn change<T, R>(
         &self,
         name: &str,
@@ -253,14 +309,12 @@ impl State {
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
         let content = |error: serde_json::Error| {
-            StateError::new("read", name, Problem::Content(error.to_string()))
+            StateError::new("write", name, Problem::Content(error.to_string()))
         };
         for _ in 0..MAX_RACES {
             let found = self.read(name).await?;
-            let old = found
-                .as_ref()
-                .map(|document| serde_json::from_slice(&document.bytes));
-            let (new, result) = change(old.transpose().map_err(content)?);
+            let old = found.as_ref().and_then(|document| document.json(name));
+            let (new, result) = change(old);
             let Some(new) = new else {
                 return Ok(result);
             };
@@ -310,6 +364,7 @@ impl State {
             .map(|meta| Listed {
                 name: name(&meta.location),
                 modified: meta.last_modified,
+                version: Version::of(meta),
             })
             .collect())
     }

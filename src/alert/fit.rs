@@ -11,6 +11,8 @@ pub const MAX_ALERT_BYTES: usize = 40 * 1024;
 const LOG_TEXT_BYTES: usize = 512;
 const POLICY_TEXT_BYTES: usize = 1024;
 const SHORT_TEXT_BYTES: usize = 96;
+/// The diagnostics of a policy. Lines may end in it.
+const LONG_TEXT_BYTES: usize = 12 * 1024;
 const MAX_LABELS: usize = 32;
 const MAX_PERMISSIONS: usize = 200;
 
@@ -28,6 +30,21 @@ pub(super) fn policy_text(text: &str) -> String {
 /// Text for a title, bounded to some words.
 pub(super) fn short_text(text: &str) -> String {
     bounded(text, SHORT_TEXT_BYTES)
+}
+
+/// Text of several lines, bounded.
+pub(super) fn long_text(text: &str) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        if lines.len() + line.len() > LONG_TEXT_BYTES {
+            lines.push('…');
+            break;
+        }
+        lines.push_str(&policy_text(line));
+        lines.push('\n');
+    }
+    lines.truncate(lines.trim_end().len());
+    lines
 }
 
 pub(super) fn labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {

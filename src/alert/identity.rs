@@ -7,7 +7,9 @@ use crate::finding::{Finding, Rule};
 use crate::sign_in::SignIn;
 
 /// Separates the fields of a fingerprint: U+001F, the ASCII unit separator.
-const SEPARATOR: &str = "\u{1f}";
+pub(super) const SEPARATOR: &str = "\u{1f}";
+/// The namespace of all alert ids: UUIDv5 of the URL namespace and `urn:spwatch:alert:v1`, as a test holds.
+pub(super) const NAMESPACE: Uuid = uuid::uuid!("e1be621d-8bd2-57f9-b1f2-bde0139c1aff");
 
 /// SHA-256, hex, of the fields that make two findings the same, joined by U+001F.
 ///
@@ -48,7 +50,6 @@ pub fn fingerprint(finding: &Finding<'_>) -> String {
 /// Windows are aligned to the epoch; without merging (`merge_seconds` = 0) the sign-in's own id
 /// stands in the window's place.
 pub fn id(fingerprint: &str, sign_in: &SignIn<'_>, merge_seconds: i64) -> Uuid {
-    let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, b"urn:spwatch:alert:v1");
     let window = if merge_seconds > 0 {
         let seconds = sign_in.time.unix_seconds();
         (seconds - seconds.rem_euclid(merge_seconds)).to_string()
@@ -56,12 +57,12 @@ pub fn id(fingerprint: &str, sign_in: &SignIn<'_>, merge_seconds: i64) -> Uuid {
         sign_in.id_text().into_owned()
     };
     Uuid::new_v5(
-        &namespace,
+        &NAMESPACE,
         format!("{fingerprint}{SEPARATOR}{window}").as_bytes(),
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
         .iter()
@@ -70,4 +71,15 @@ fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_namespace_is_the_documented_one() {
+        let made = Uuid::new_v5(&Uuid::NAMESPACE_URL, b"urn:spwatch:alert:v1");
+        assert_eq!(NAMESPACE, made);
+    }
 }

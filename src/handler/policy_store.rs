@@ -1,138 +1,236 @@
-//! The policy in force: re-read when its files change, refused when it has errors, remembered
-//! across cold starts.
+//! The policy in force: re-read when it changes, refused when it has errors, remembered across cold starts.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+mod kept;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
-use crate::policy::{Policy, SecretRef, Sink, Source, compile, looks_like_secret};
+use crate::alert::own::RefusedPolicy;
+use crate::policy::{Compilation, Policy, compile};
+use crate::policy_blobs::{BlobStamp, PolicyBlobs, ReadBlobsError};
 use crate::policy_files::{PolicyTexts, Stamp};
 use crate::sign_in::Timestamp;
+use crate::state::State;
+use kept::Accepted;
 
-/// The last accepted policy, as it is kept in the state folder.
-#[derive(Serialize, Deserialize)]
-struct Accepted {
-    version: u32,
-    /// The root file it was read from: a state folder may serve several policies in turn.
-    root: PathBuf,
-    sources: Vec<Source>,
+/// A policy in a container is looked at this often: each look is a request.
+const BLOB_LOOKS: Duration = Duration::from_secs(10);
+/// Whoever misses something in the policy may have it looked at again this often.
+const RELOADS: Duration = Duration::from_secs(2);
+
+/// Where a policy is read.
+#[derive(Debug, Clone)]
+pub enum PolicySource {
+    /// On disk.
+    File(PathBuf),
+    /// In Azure Blob storage.
+    Blobs(PolicyBlobs),
 }
 
 /// Holds the policy in force.
 #[derive(Debug)]
 pub struct PolicyStore {
-    root: PathBuf,
-    kept: PathBuf,
+    source: PolicySource,
+    state: State,
     current: ArcSwapOption<Policy>,
     seen: Mutex<Seen>,
+    refused: SyncMutex<Option<RefusedPolicy>>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
-    stamp: Option<Stamp>,
+    stamp: Option<AnyStamp>,
     texts: Option<PolicyTexts>,
     unreadable: Option<String>,
+    looked: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum AnyStamp {
+    File(Stamp),
+    Blobs(BlobStamp),
+}
+
+/// What a look at the source found.
+enum Look {
+    Same,
+    Texts(PolicyTexts, AnyStamp),
+    /// It cannot be read.
+    Problem(String),
+    /// Nothing is known of it: the store is away.
+    Away(String),
 }
 
 impl PolicyStore {
-    /// A store for a root file, with `state` as the folder for what must outlive the process.
-    pub fn new(root: PathBuf, state: &Path) -> Self {
+    /// A store for a policy, with `state` for what must outlive the process.
+    pub fn new(source: PolicySource, state: State) -> Self {
         Self {
-            root,
-            kept: state.join("policy").join("accepted.json"),
+            source,
+            state,
             current: ArcSwapOption::empty(),
             seen: Mutex::default(),
+            refused: SyncMutex::default(),
         }
     }
 
-    /// The policy in force, if its files are as they were: a look at their times, and no more. `None` says nothing.
+    /// The name of the root.
+    pub fn name(&self) -> String {
+        match &self.source {
+            PolicySource::File(path) => path.display().to_string(),
+            PolicySource::Blobs(blobs) => blobs.name(),
+        }
+    }
+
+    /// The policy in force, if what it was read from is as it was: a look at times, and no more. `None` says nothing.
     pub fn unchanged(&self) -> Option<Arc<Policy>> {
         let seen = self.seen.try_lock().ok()?;
         self.current.load_full().filter(|_| self.is_same(&seen))
     }
 
-    /// Whether the files are as they were seen.
-    fn is_same(&self, seen: &Seen) -> bool {
-        let stamp = Stamp::of(&self.root, seen.texts.as_ref(), SystemTime::now());
-        let earlier = seen.stamp.as_ref();
-        earlier.is_some_and(|earlier| stamp.is_same(earlier))
+    /// The policy that stays out of force because it has errors or cannot be read.
+    pub fn refused(&self) -> Option<RefusedPolicy> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.clone()
     }
 
-    /// The policy in force, after a look at the files. Blocks on the disk.
+    /// Whether the source is as it was seen.
+    fn is_same(&self, seen: &Seen) -> bool {
+        match (&self.source, &seen.stamp) {
+            (PolicySource::File(root), Some(AnyStamp::File(earlier))) => {
+                Stamp::of(root, seen.texts.as_ref(), SystemTime::now()).is_same(earlier)
+            }
+            (PolicySource::File(_), _) => false,
+            (PolicySource::Blobs(_), _) => seen.looked_within(BLOB_LOOKS),
+        }
+    }
+
+    /// The policy in force, after a look at the source.
     ///
     /// `None` where there never was a valid one.
-    pub fn current(&self) -> Option<Arc<Policy>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn current(&self) -> Option<Arc<Policy>> {
+        let mut seen = self.seen.lock().await;
         if !self.is_same(&seen) {
-            self.look(&mut seen);
-            // With the includes of what was just read, not of what was there before.
-            seen.stamp = Some(Stamp::of(
-                &self.root,
-                seen.texts.as_ref(),
-                SystemTime::now(),
-            ));
+            self.look(&mut seen).await;
         }
         if self.current.load().is_none() {
-            self.recall();
+            self.recall().await;
         }
         self.current.load_full()
     }
 
-    fn look(&self, seen: &mut Seen) {
-        let texts = match PolicyTexts::read(&self.root) {
-            Ok(texts) => texts,
-            Err(problem) => {
-                let problem = problem.to_string();
-                if seen.unreadable.as_ref() != Some(&problem) {
-                    error!(
-                        policy.in_force = self.in_force(),
-                        "cannot {problem}; the policy in force stays"
-                    );
+    /// As [`PolicyStore::current`], for whoever misses something in it.
+    pub async fn reload(&self) -> Option<Arc<Policy>> {
+        let mut seen = self.seen.lock().await;
+        if !seen.looked_within(RELOADS) {
+            self.look(&mut seen).await;
+        }
+        self.current.load_full()
+    }
+
+    async fn look(&self, seen: &mut Seen) {
+        let found = match &self.source {
+            PolicySource::File(root) => look_at_file(root.clone()).await,
+            PolicySource::Blobs(blobs) => look_at_blobs(blobs, seen).await,
+        };
+        seen.looked = Some(Instant::now());
+        let (texts, stamp) = match found {
+            Look::Same => return,
+            Look::Away(problem) => {
+                self.cannot_read(seen, &problem);
+                return;
+            }
+            Look::Problem(problem) => {
+                if self.cannot_read(seen, &problem) {
+                    self.refuse(0, &problem, &problem);
                 }
-                seen.unreadable = Some(problem);
+                seen.stamp = None;
                 seen.texts = None;
                 return;
             }
+            Look::Texts(texts, stamp) => (texts, stamp),
         };
         seen.unreadable = None;
+        seen.stamp = Some(stamp);
         if seen.texts.as_ref() == Some(&texts) {
             return;
         }
-        let compilation = texts.compile(Some(Timestamp::from(chrono::Utc::now())));
-        match compilation.policy {
-            Some(policy) => {
-                info!(
-                    policy.hash = policy.hash,
-                    policy.apps = policy.apps.len(),
-                    policy.warnings = compilation.diagnostics.warning_count(),
-                    "policy accepted"
-                );
-                if !compilation.diagnostics.is_empty() {
-                    warn!(
-                        "the policy has warnings:\n{}",
-                        compilation.diagnostics.render_text(false)
-                    );
-                }
-                if policy.sinks.is_empty() {
-                    warn!("the policy has no sink: every alert will be kept in `undelivered`");
-                }
-                self.remember(&policy, &texts.sources);
-                self.current.store(Some(Arc::new(policy)));
-            }
-            None => error!(
-                policy.in_force = self.in_force(),
-                policy.errors = compilation.diagnostics.error_count(),
-                "policy refused, the one in force stays:\n{}",
-                compilation.diagnostics.render_text(false)
-            ),
-        }
+        let compiling = {
+            let texts = texts.clone();
+            tokio::task::spawn_blocking(move || texts.compile(Some(super::now())))
+        };
+        let Ok(compilation) = compiling.await else {
+            error!("compiling the policy stopped; the one in force stays");
+            return;
+        };
+        self.take(&texts, compilation).await;
         seen.texts = Some(texts);
+    }
+
+    /// Says once that it cannot be read; whether it was not said before.
+    fn cannot_read(&self, seen: &mut Seen, problem: &str) -> bool {
+        let new = seen.unreadable.as_deref() != Some(problem);
+        if new {
+            error!(
+                policy.in_force = self.in_force(),
+                "cannot {problem}; the policy in force stays"
+            );
+            seen.unreadable = Some(problem.to_owned());
+        }
+        new
+    }
+
+    async fn take(&self, texts: &PolicyTexts, compilation: Compilation) {
+        let problems = || compilation.diagnostics.render_text(false);
+        let Some(policy) = compilation.policy else {
+            let errors = compilation.diagnostics.error_count();
+            error!(
+                policy.in_force = self.in_force(),
+                policy.errors = errors,
+                "policy refused, the one in force stays:\n{}",
+                problems()
+            );
+            let whole: String = texts
+                .sources
+                .iter()
+                .flat_map(|source| [source.name.as_str(), "\0", source.text.as_str(), "\0"])
+                .collect();
+            self.refuse(errors, &whole, &problems());
+            return;
+        };
+        info!(
+            policy.hash = policy.hash,
+            policy.apps = policy.apps.len(),
+            policy.warnings = compilation.diagnostics.warning_count(),
+            "policy accepted"
+        );
+        if !compilation.diagnostics.is_empty() {
+            warn!("the policy has warnings:\n{}", problems());
+        }
+        if policy.sinks.is_empty() {
+            warn!("the policy has no sink: every alert will be kept in `undelivered`");
+        }
+        let kept = Accepted::new(self.name(), &policy, &texts.sources);
+        self.current.store(Some(Arc::new(policy)));
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.remember(kept).await;
+    }
+
+    fn refuse(&self, errors: usize, what: &str, problems: &str) {
+        let digest = Sha256::digest(what);
+        let refused = RefusedPolicy {
+            name: self.name(),
+            hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            in_force: self.current.load().as_ref().map(|policy| policy.hash.clone()),
+            errors,
+            problems: problems.to_owned(),
+        };
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
     }
 
     fn in_force(&self) -> String {
@@ -143,162 +241,119 @@ impl PolicyStore {
     }
 
     /// Keeps the accepted text. A full disk costs the memory of it, not the judging.
-    fn remember(&self, policy: &Policy, sources: &[Source]) {
-        let Some(sources) = without_secrets(policy, sources) else {
+    async fn remember(&self, accepted: Option<Accepted>) {
+        let Some(accepted) = accepted else {
             warn!(
-                "the accepted policy is not kept in the state folder: a secret in it could not be taken out"
+                "the accepted policy is not kept in the state store: a secret in it could not be taken out"
             );
             return;
         };
-        let accepted = Accepted {
-            version: 1,
-            root: self.root.clone(),
-            sources,
+        let Ok(json) = serde_json::to_vec(&accepted) else {
+            return;
         };
-        let kept = serde_json::to_vec(&accepted).map_err(io::Error::other);
-        if let Err(problem) = kept.and_then(|json| replace_file(&self.kept, &json)) {
-            warn!("cannot keep the accepted policy in the state folder: {problem}");
+        if let Err(problem) = self.state.write(kept::NAME, json).await {
+            warn!(
+                "the accepted policy is not kept for a cold start: {}",
+                problem.whole()
+            );
         }
     }
 
-    /// Takes the last accepted text out of the state folder.
-    fn recall(&self) {
-        let Ok(json) = fs::read(&self.kept) else {
-            return;
-        };
-        let accepted: Accepted = match serde_json::from_slice(&json) {
-            Ok(accepted) => accepted,
+    /// Takes the last accepted text out of the state store.
+    async fn recall(&self) {
+        let accepted = match self.state.read(kept::NAME).await {
+            Ok(Some(document)) => document.json::<Accepted>(kept::NAME),
+            Ok(None) => None,
             Err(problem) => {
-                warn!("the kept policy cannot be read: {problem}");
-                return;
+                warn!("the kept policy cannot be read: {}", problem.whole());
+                None
             }
         };
-        if accepted.root != self.root {
+        let Some(accepted) = accepted.filter(|accepted| accepted.is_of(&self.name())) else {
             return;
-        }
+        };
         // The includes were found when it was accepted: their texts are among the sources.
         if let Some(policy) = compile(&accepted.sources, None, &[]).policy {
             warn!(
                 policy.hash = policy.hash,
                 "the last accepted policy is in force"
             );
+            if let Some(refused) = &mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
+                refused.in_force.get_or_insert(policy.hash.clone());
+            }
             self.current.store(Some(Arc::new(policy)));
         }
     }
 }
 
-/// Stands in kept texts for a secret that was written into the policy. A sink that needs it waits,
-/// as with any setting that is missing, until the policy itself can be read again.
-const NOT_KEPT: &str = "env:SPWATCH_SECRET_NOT_KEPT";
-
-/// The sources without the secrets that were written into them; `None` where one cannot be found as
-/// it stands (it is spelt with escapes).
-fn without_secrets(policy: &Policy, sources: &[Source]) -> Option<Vec<Source>> {
-    let mut sources = sources.to_vec();
-    let misplaced = sources
-        .iter()
-        .flat_map(misplaced_secrets)
-        .collect::<Vec<_>>();
-    let secrets = policy.sinks.values().flat_map(literals).map(str::to_owned);
-    for secret in secrets.chain(misplaced) {
-        let mut found = false;
-        for source in &mut sources {
-            found |= source.text.contains(&secret);
-            source.text = source.text.replace(&secret, NOT_KEPT);
-        }
-        if !found {
-            return None;
-        }
+impl Seen {
+    fn looked_within(&self, time: Duration) -> bool {
+        self.looked.is_some_and(|looked| looked.elapsed() < time)
     }
-    Some(sources)
 }
 
-/// What stands in an app's `secret`, where its place is asked for, and looks like the secret itself.
-fn misplaced_secrets(source: &Source) -> Vec<String> {
-    let Ok(table) = source
-        .text
-        .trim_start_matches('\u{feff}')
-        .parse::<toml::Table>()
-    else {
-        return Vec::new();
-    };
-    let apps = table
-        .get("app")
-        .and_then(toml::Value::as_array)
-        .into_iter()
-        .flatten();
-    apps.filter_map(|app| app.get("secret")?.as_str())
-        .filter(|secret| looks_like_secret(secret))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn literals(sink: &Sink) -> impl Iterator<Item = &str> {
-    let references = sink
-        .url
-        .iter()
-        .chain(&sink.secret)
-        .chain(sink.secret_settings());
-    references.filter_map(move |reference| match reference {
-        SecretRef::Literal(value) if !value.is_empty() && !is_local_test(sink, value) => {
-            Some(value.as_str())
+async fn look_at_file(root: PathBuf) -> Look {
+    let reading = tokio::task::spawn_blocking(move || match PolicyTexts::read(&root) {
+        Ok(texts) => {
+            // With the includes of what was just read, not of what was there before.
+            let stamp = Stamp::of(&root, Some(&texts), SystemTime::now());
+            Look::Texts(texts, AnyStamp::File(stamp))
         }
+        Err(problem) => Look::Problem(problem.to_string()),
+    });
+    let stopped = |_| Look::Away("read the policy: the reading stopped".to_owned());
+    reading.await.unwrap_or_else(stopped)
+}
+
+async fn look_at_blobs(blobs: &PolicyBlobs, seen: &Seen) -> Look {
+    let known = match (&seen.stamp, &seen.texts) {
+        (Some(AnyStamp::Blobs(stamp)), Some(texts)) => Some((stamp, texts)),
         _ => None,
-    })
-}
-
-/// A loopback address of a local test leads nobody anywhere.
-fn is_local_test(sink: &Sink, value: &str) -> bool {
-    sink.insecure
-        && ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"]
-            .iter()
-            .any(|start| value.starts_with(start))
-}
-
-/// Writes a file so that a crash leaves the old one or the new one, whole.
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| io::Error::other("a path without a folder"))?;
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    };
+    match blobs.read(known).await {
+        Ok(None) => Look::Same,
+        Ok(Some((stamp, texts))) => Look::Texts(texts, AnyStamp::Blobs(stamp)),
+        Err(problem @ ReadBlobsError::Away { .. }) => Look::Away(problem.to_string()),
+        Err(problem) => Look::Problem(problem.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+    use crate::state::Location;
 
     const GOOD: &str =
         "version = 1\n[[app]]\nname = \"a\"\nmatch = { name = \"a\" }\nallow.places = [\"CH\"]\n";
 
     fn store(folder: &Path) -> PolicyStore {
-        PolicyStore::new(folder.join("policy.toml"), &folder.join("state"))
+        let state = State::open(&Location::Directory(folder.join("state"))).unwrap();
+        PolicyStore::new(PolicySource::File(folder.join("policy.toml")), state)
     }
 
-    #[test]
-    fn a_bad_policy_is_refused_and_the_last_good_one_survives_a_cold_start() {
+    #[tokio::test]
+    async fn a_bad_policy_is_refused_and_the_last_good_one_survives_a_cold_start() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("policy.toml");
         let first = store(folder.path());
-        assert!(first.current().is_none());
+        assert!(first.current().await.is_none());
         fs::write(&file, GOOD).unwrap();
-        let good = first.current().unwrap().hash.clone();
+        let good = first.current().await.unwrap().hash.clone();
         fs::write(&file, GOOD.replace("allow", "alow")).unwrap();
-        assert_eq!(first.current().unwrap().hash, good);
-        assert_eq!(store(folder.path()).current().unwrap().hash, good);
+        assert_eq!(first.current().await.unwrap().hash, good);
+        assert_eq!(store(folder.path()).current().await.unwrap().hash, good);
         fs::remove_file(&file).unwrap();
-        assert_eq!(first.current().unwrap().hash, good);
-        assert_eq!(store(folder.path()).current().unwrap().hash, good);
+        assert_eq!(first.current().await.unwrap().hash, good);
+        assert_eq!(store(folder.path()).current().await.unwrap().hash, good);
         fs::write(&file, GOOD.replace("CH", "DE")).unwrap();
-        assert_ne!(first.current().unwrap().hash, good);
+        assert_ne!(first.current().await.unwrap().hash, good);
     }
 
-    #[test]
-    fn a_changed_or_new_include_is_noticed() {
+    #[tokio::test]
+    async fn a_changed_or_new_include_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let apps = folder.path().join("apps");
         fs::create_dir(&apps).unwrap();
@@ -309,19 +364,19 @@ mod tests {
         .unwrap();
         fs::write(apps.join("a.toml"), GOOD.replace("version = 1", "")).unwrap();
         let store = store(folder.path());
-        assert_eq!(store.current().unwrap().apps.len(), 1);
+        assert_eq!(store.current().await.unwrap().apps.len(), 1);
         fs::write(
             apps.join("b.toml"),
             GOOD.replace("version = 1", "").replace("\"a\"", "\"b\""),
         )
         .unwrap();
-        assert_eq!(store.current().unwrap().apps.len(), 2);
+        assert_eq!(store.current().await.unwrap().apps.len(), 2);
         fs::remove_file(apps.join("a.toml")).unwrap();
-        assert_eq!(store.current().unwrap().apps.len(), 1);
+        assert_eq!(store.current().await.unwrap().apps.len(), 1);
     }
 
-    #[test]
-    fn kept_texts_hold_no_secret() {
+    #[tokio::test]
+    async fn kept_texts_hold_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let misplaced = "secret = \"abC8Q~dEfGh1jKlM2nOpQr3sTuVwX4yZaBcDeF5g\"\n";
         let sink = "[sinks.soc]\ntype = \"webhook\"\nurl = \"https://hook.example/T0PSECRET\"\n\
@@ -332,12 +387,12 @@ mod tests {
         )
         .unwrap();
         let first = store(folder.path());
-        assert!(first.current().is_some());
-        let kept = fs::read_to_string(&first.kept).unwrap();
-        assert!(!kept.contains("T0PSECRET") && !kept.contains("abC8Q") && kept.contains(NOT_KEPT));
+        assert!(first.current().await.is_some());
+        let kept = fs::read_to_string(folder.path().join("state").join(kept::NAME)).unwrap();
+        assert!(!kept.contains("T0PSECRET") && !kept.contains("abC8Q") && kept.contains(kept::NOT_KEPT));
         // What is no secret stays as it is, there and wherever else the same letters stand.
         assert!(kept.contains(r#"index = \"a\""#) && kept.contains("[[app]]"));
         fs::remove_file(folder.path().join("policy.toml")).unwrap();
-        assert!(store(folder.path()).current().is_some());
+        assert!(store(folder.path()).current().await.is_some());
     }
 }

@@ -51,8 +51,15 @@ pub(super) fn facts(alert: &Alert) -> Vec<Fact> {
     add("Time", Some(alert.time.to_string()));
     if alert.count > 1 {
         let span = format!(
-            "{}, from {} to {}",
-            alert.count, alert.first_seen, alert.last_seen
+            "{}{}, from {} to {}",
+            if alert.count_is_minimum {
+                "at least "
+            } else {
+                ""
+            },
+            alert.count,
+            alert.first_seen,
+            alert.last_seen
         );
         add("Sign-ins", Some(span));
     }

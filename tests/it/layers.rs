@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 8] = [
+const STAGES: [(&str, &[&str]); 10] = [
     ("sign_in", &[]),
     ("verdict", &[]),
     ("ingest", &["sign_in"]),
@@ -17,6 +17,8 @@ const STAGES: [(&str, &[&str]); 8] = [
     ),
     ("alert", &["finding", "policy", "sign_in", "verdict"]),
     ("sink", &["alert", "policy", "sign_in", "verdict"]),
+    ("merge", &["alert", "sign_in", "verdict"]),
+    ("stream", &["alert", "sign_in"]),
 ];
 
 /// What a pure stage never names: clocks, files, the environment, the network, threads, logging.
