@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::policy::SecretRef;
+use crate::policy::{SecretRef, parse_duration};
 use crate::sink::Secret;
+use crate::state::{Location, LocationError};
+use crate::stream::Limits;
 
 /// How long the host lets an invocation run where `host.json` does not say (every plan but the
 /// classic Consumption one): Azure/azure-functions-host `src/WebJobs.Script/Config/ScriptJobHostOptionsSetup.cs`.
@@ -15,15 +17,17 @@ const DEFAULT_FUNCTION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub struct Config {
     /// Where to listen on 127.0.0.1.
     pub port: u16,
-    /// The policy's root file.
-    pub policy: PathBuf,
+    /// The policy's root.
+    pub policy: Location,
     /// Where state is kept.
-    pub state: PathBuf,
+    pub state: Location,
     /// Whether `SPWATCH_STATE` was missing although we run in Azure.
     pub state_is_fleeting: bool,
     /// When an invocation gives up on its own: below the host's `functionTimeout`, at which the
     /// host would kill the whole process.
     pub deadline: Duration,
+    /// When something is to be said of the stream of logs.
+    pub limits: Limits,
 }
 
 /// A setting that cannot be used.
@@ -37,11 +41,31 @@ pub enum ConfigError {
         /// What it holds.
         value: String,
     },
-    /// Azure storage, which this version does not read.
-    #[error("{name} is an az:// address; this version reads local paths only")]
-    AzurePath {
+    /// An `az://` address, or the storage account behind it.
+    #[error("{name}: {source}")]
+    Location {
         /// The variable.
         name: &'static str,
+        /// What is wrong.
+        source: LocationError,
+    },
+    /// A container, where a blob is wanted.
+    #[error("{name} is {value:?}, which names no blob: write az://container/policy.toml")]
+    NoBlob {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// No duration.
+    #[error(
+        "{name} is {value:?}, which is no duration: write a whole number and s, m, h, d or w, such as 30m"
+    )]
+    Duration {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
     },
 }
 
@@ -53,11 +77,14 @@ impl Config {
     /// |---|---|
     /// | `FUNCTIONS_CUSTOMHANDLER_PORT` | port, given by the host |
     /// | `FUNCTIONS_APP_ROOT_PATH` | folder of host.json, given by the host; a relative policy path starts there |
-    /// | `SPWATCH_POLICY` | policy file; default `policy.toml` in the app root |
-    /// | `SPWATCH_STATE` | state folder; default `spwatch` under the system's temporary folder |
+    /// | `SPWATCH_POLICY` | policy file or `az://container/blob`; default `policy.toml` in the app root |
+    /// | `SPWATCH_STATE` | state folder or `az://container/prefix`; default `spwatch` under the system's temporary folder |
+    /// | `AzureWebJobsStorage…` | the storage account behind `az://` |
+    /// | `SPWATCH_SILENT_AFTER` | a category is silent after that long, such as `45m`; by default by its own habit |
+    /// | `SPWATCH_HUB_RETENTION` | how long the hub keeps events; default `1d` |
     ///
     /// # Errors
-    /// A port that is none, or a kind of path that this version cannot read.
+    /// A port that is none, an address or a duration that cannot be read.
     pub fn read(
         lookup: &dyn Fn(&str) -> Option<String>,
         port: Option<u16>,
@@ -73,24 +100,50 @@ impl Config {
                 .map_err(|_| ConfigError::Port { name, value })?,
             None => port.unwrap_or(8080),
         };
-        for name in ["SPWATCH_POLICY", "SPWATCH_STATE"] {
-            if lookup(name).is_some_and(|value| value.starts_with("az://")) {
-                return Err(ConfigError::AzurePath { name });
-            }
-        }
         let root = app_root(&lookup);
-        let policy = policy.unwrap_or_else(|| {
-            lookup("SPWATCH_POLICY").map_or_else(|| "policy.toml".into(), PathBuf::from)
-        });
+        let location = |name: &'static str, text: &str| {
+            Location::read(text, &lookup).map_err(|source| ConfigError::Location { name, source })
+        };
+        let name = "SPWATCH_POLICY";
+        let policy = match (policy, lookup(name)) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(text)) => text,
+            (None, None) => "policy.toml".to_owned(),
+        };
+        let policy = match location(name, &policy)? {
+            Location::Directory(path) => Location::Directory(below(&root, path)),
+            Location::Blobs(blobs) if blobs.prefix.is_empty() => {
+                return Err(ConfigError::NoBlob {
+                    name,
+                    value: policy,
+                });
+            }
+            other => other,
+        };
         let state = lookup("SPWATCH_STATE");
+        let duration = |name: &'static str| match lookup(name) {
+            None => Ok(None),
+            Some(value) => match parse_duration(value.trim()) {
+                Some(duration) => Ok(Some(duration.num_seconds())),
+                None => Err(ConfigError::Duration { name, value }),
+            },
+        };
+        let limits = Limits {
+            silent_after_seconds: duration("SPWATCH_SILENT_AFTER")?,
+            retention_seconds: duration("SPWATCH_HUB_RETENTION")?.unwrap_or(86_400),
+        };
         let in_azure =
             lookup("WEBSITE_INSTANCE_ID").is_some() || lookup("WEBSITE_SITE_NAME").is_some();
         Ok(Self {
             port,
-            policy: below(&root, policy),
+            policy,
             state_is_fleeting: state.is_none() && in_azure,
-            state: state.map_or_else(|| std::env::temp_dir().join("spwatch"), PathBuf::from),
+            state: match state {
+                Some(text) => location("SPWATCH_STATE", &text)?,
+                None => Location::Directory(std::env::temp_dir().join("spwatch")),
+            },
             deadline: deadline(host_json),
+            limits,
         })
     }
 }
@@ -190,7 +243,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.port, 4711);
-        assert_eq!(config.policy, PathBuf::from("/app/policy.toml"));
+        assert_eq!(
+            config.policy,
+            Location::Directory(PathBuf::from("/app/policy.toml"))
+        );
         assert_eq!(config.deadline, Duration::from_secs(270));
         assert!(!config.state_is_fleeting);
     }
@@ -202,11 +258,18 @@ mod tests {
             Config::read(&port, None, None, None),
             Err(ConfigError::Port { .. })
         ));
-        let blob = |name: &str| (name == "SPWATCH_STATE").then(|| "az://a/b".to_owned());
-        assert!(matches!(
-            Config::read(&blob, None, None, None),
-            Err(ConfigError::AzurePath { .. })
-        ));
+        let error = |name: &'static str, value: &'static str| {
+            let lookup = |asked: &str| match asked {
+                "AzureWebJobsStorage" => Some("UseDevelopmentStorage=true".to_owned()),
+                _ => (asked == name).then(|| value.to_owned()),
+            };
+            Config::read(&lookup, None, None, None)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error("SPWATCH_STATE", "az://a/b").contains("container"));
+        assert!(error("SPWATCH_POLICY", "az://policies").contains("names no blob"));
+        assert!(error("SPWATCH_HUB_RETENTION", "7 days").contains("no duration"));
     }
 
     #[test]

@@ -4,10 +4,14 @@
 
 mod answer;
 mod deliver;
+mod housekeeping;
 mod listen;
 mod memory;
+mod merging;
 mod policy_store;
+mod shared;
 mod sign_ins;
+mod status;
 mod wire;
 
 use std::net::Ipv4Addr;
@@ -28,15 +32,18 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 pub use answer::{Answer, Outputs};
-pub use policy_store::PolicyStore;
+pub use policy_store::{PolicySource, PolicyStore};
+pub use shared::Shared;
 
 use crate::config::Config;
 use crate::policy::Policy;
 use crate::sender::Sender;
 use crate::sign_in::Timestamp;
 use deliver::Ending;
+use housekeeping::House;
 use memory::{Budget, Share};
-use sign_ins::{Pace, Summary, Tools};
+use merging::Settled;
+use sign_ins::{Judged, Pace, Summary, Tools};
 
 /// A larger body than any host sends: 32 events of 1 MiB, doubly encoded, are below 200 MiB.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -53,6 +60,8 @@ pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub struct App {
     policies: Arc<PolicyStore>,
     sender: Arc<Sender>,
+    shared: Arc<Shared>,
+    house: Arc<House>,
     lookup: Lookup,
     deadline: Duration,
     tools: Arc<Tools>,
@@ -66,17 +75,34 @@ pub struct App {
 
 impl App {
     /// The handler's parts, not yet listening.
-    pub fn new(policies: PolicyStore, sender: Sender, lookup: Lookup, deadline: Duration) -> Self {
+    pub fn new(
+        policies: PolicyStore,
+        sender: Sender,
+        shared: Shared,
+        lookup: Lookup,
+        deadline: Duration,
+    ) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             policies: Arc::new(policies),
             sender: Arc::new(sender),
+            shared: Arc::new(shared),
+            house: Arc::default(),
             lookup,
             deadline,
             tools: Arc::default(),
             memory: Arc::default(),
             cores,
             judging: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    fn delivery(&self) -> deliver::Tools<'_> {
+        deliver::Tools {
+            policies: &self.policies,
+            sender: &self.sender,
+            shared: &self.shared,
+            lookup: self.lookup.as_ref(),
         }
     }
 }
@@ -88,6 +114,8 @@ pub fn router(app: App) -> Router {
         .route("/SignIns", post(sign_ins))
         .route("/Deliver", post(deliver_alert))
         .route("/Poisoned", post(poisoned_alert))
+        .route("/Housekeeping", post(keep_house))
+        .route("/Status", post(show_status))
         .fallback(unknown)
         .with_state(app)
 }
@@ -128,8 +156,8 @@ pub async fn serve(config: &Config, app: App) -> Result<(), ServeError> {
         );
     }
     let policies = Arc::clone(&app.policies);
-    tokio::task::spawn_blocking(move || {
-        if policies.current().is_none() {
+    tokio::spawn(async move {
+        if policies.current().await.is_none() {
             error!("no policy can be loaded: sign-ins wait in the Event Hub until there is one");
         }
     });
@@ -231,13 +259,19 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         Ok(bytes) => bytes,
         Err(answer) => return answer.into_response(),
     };
+    let shared = Arc::clone(&app.shared);
     let batch = Unjudged {
         bytes,
         _share: share,
         deadline: started + app.deadline,
         app,
     };
-    let (answer, summary) = match batch.judge().await {
+    let Judged {
+        answer,
+        summary,
+        due,
+        cap,
+    } = match batch.judge().await {
         Ok(judged) => judged,
         Err(error) => {
             error!(invocation.id = invocation, "judging stopped: {error}");
@@ -248,8 +282,39 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
                 .into_response();
         }
     };
-    log_batch(&invocation, &answer, &summary, started.elapsed());
+    note_arrivals(&shared, &answer, &summary);
+    let mut settled = Settled::default();
+    let answer = match answer {
+        Answer::Done { mut outputs, logs } if !due.is_empty() => {
+            match merging::settle(&shared, due, cap, now()).await {
+                Ok(done) => {
+                    settled = done;
+                    outputs.alerts = std::mem::take(&mut settled.messages);
+                    Answer::Done { outputs, logs }
+                }
+                Err(error) => Answer::Retry(format!("an alert could not be written: {error}")),
+            }
+        }
+        answer => answer,
+    };
+    log_batch(&invocation, &answer, &summary, &settled, started.elapsed());
     answer.into_response()
+}
+
+/// Remembers that the stream is alive, and tells the other instances from time to time, without letting the host wait.
+fn note_arrivals(shared: &Arc<Shared>, answer: &Answer, summary: &Summary) {
+    if !matches!(answer, Answer::Done { .. }) {
+        return;
+    }
+    let partition = summary.partition.as_deref().zip(summary.enqueued);
+    shared.arrived(summary.categories(), partition, now());
+    if shared.is_time_to_tell() {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            // What is not told now is told later.
+            let _ = shared.tell_arrivals().await;
+        });
+    }
 }
 
 /// The body of a batch, to be judged.
@@ -264,29 +329,27 @@ struct Unjudged {
 impl Unjudged {
     /// Judges it: a small one on the spot, which takes a third of a millisecond and is over before another thread
     /// has woken; a large one on a thread of its own, so that nobody else has to wait.
-    async fn judge(self) -> Result<(Answer, Summary), String> {
+    async fn judge(self) -> Result<Judged, String> {
         if self.bytes.len() <= SMALL_BATCH
             && let Some(policy) = self.app.policies.unchanged()
         {
             let judging = AssertUnwindSafe(|| self.judge_by(&policy));
             return panic::catch_unwind(judging).map_err(|_| "a panic".to_owned());
         }
+        let Some(policy) = self.app.policies.current().await else {
+            let answer = Answer::Retry("no policy can be loaded".to_owned());
+            return Ok(Judged::without_alerts(answer, Summary::default()));
+        };
         // An error means that the semaphore is closed, which it never is.
         let core = Arc::clone(&self.app.judging).acquire_owned().await.ok();
         let judged = tokio::task::spawn_blocking(move || {
             let _core = core;
-            match self.app.policies.current() {
-                Some(policy) => self.judge_by(&policy),
-                None => (
-                    Answer::Retry("no policy can be loaded".to_owned()),
-                    Summary::default(),
-                ),
-            }
+            self.judge_by(&policy)
         });
         judged.await.map_err(|error| error.to_string())
     }
 
-    fn judge_by(self, policy: &Policy) -> (Answer, Summary) {
+    fn judge_by(self, policy: &Policy) -> Judged {
         let deadline = self.deadline;
         let pace = Pace {
             go_on: &|| Instant::now() < deadline,
@@ -297,7 +360,13 @@ impl Unjudged {
     }
 }
 
-fn log_batch(invocation: &str, answer: &Answer, summary: &Summary, elapsed: Duration) {
+fn log_batch(
+    invocation: &str,
+    answer: &Answer,
+    summary: &Summary,
+    settled: &Settled,
+    elapsed: Duration,
+) {
     let counts = &summary.counts;
     match answer {
         Answer::Done { .. } => info!(
@@ -316,6 +385,8 @@ fn log_batch(invocation: &str, answer: &Answer, summary: &Summary, elapsed: Dura
             batch.recorded = summary.recorded,
             batch.too_old = summary.too_old,
             batch.alerts = summary.alerts,
+            batch.held_back = settled.held_back,
+            batch.beyond_cap = settled.beyond_cap,
             batch.lag_seconds = summary.lag_seconds,
             elapsed_ms = elapsed.as_millis() as u64,
             "batch judged"
@@ -336,27 +407,14 @@ async fn deliver_alert(State(app): State<App>, headers: HeaderMap, body: Body) -
         Ok(message) => message,
         Err(answer) => return answer.into_response(),
     };
-    let policies = Arc::clone(&app.policies);
-    let policy = tokio::task::spawn_blocking(move || policies.current())
-        .await
-        .ok()
-        .flatten();
-    let (answer, ending) = match policy {
-        None => (
-            Answer::Retry("no policy can be loaded".to_owned()),
+    let tools = app.delivery();
+    let delivery = tools.deliver(&message, now());
+    let (answer, ending) = match tokio::time::timeout(app.deadline, delivery).await {
+        Ok(delivered) => delivered,
+        Err(_) => (
+            Answer::Retry("the delivery met its deadline".to_owned()),
             Ending::Retry,
         ),
-        Some(policy) => {
-            let delivery =
-                deliver::deliver(&policy, &app.sender, &message, now(), app.lookup.as_ref());
-            match tokio::time::timeout(app.deadline, delivery).await {
-                Ok(delivered) => delivered,
-                Err(_) => (
-                    Answer::Retry("the delivery met its deadline".to_owned()),
-                    Ending::Retry,
-                ),
-            }
-        }
     };
     log_delivery(
         &invocation_id(&headers),
@@ -368,13 +426,13 @@ async fn deliver_alert(State(app): State<App>, headers: HeaderMap, body: Body) -
     answer.into_response()
 }
 
-async fn poisoned_alert(headers: HeaderMap, body: Body) -> Response {
+async fn poisoned_alert(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let started = Instant::now();
     let message = match message(body, &headers).await {
         Ok(message) => message,
         Err(answer) => return answer.into_response(),
     };
-    let (answer, ending) = deliver::poisoned(&message, now());
+    let (answer, ending) = app.delivery().poisoned(&message, now()).await;
     log_delivery(
         &invocation_id(&headers),
         &answer,
@@ -383,6 +441,17 @@ async fn poisoned_alert(headers: HeaderMap, body: Body) -> Response {
         started.elapsed(),
     );
     answer.into_response()
+}
+
+async fn keep_house(State(app): State<App>, headers: HeaderMap) -> Response {
+    let started = Instant::now();
+    let (answer, report) = housekeeping::run(&app, now()).await;
+    report.log(&invocation_id(&headers), &answer, started.elapsed());
+    answer.into_response()
+}
+
+async fn show_status(State(app): State<App>) -> Response {
+    status::status(&app, now()).await.into_response()
 }
 
 async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answer> {
@@ -406,6 +475,14 @@ fn log_delivery(
                 delivery.attempt = dequeue_count,
                 elapsed_ms,
                 "alert delivered"
+            );
+        }
+        (Answer::Done { .. }, Ending::Known) => {
+            info!(
+                invocation.id = invocation,
+                delivery.attempt = dequeue_count,
+                elapsed_ms,
+                "alert dropped: the sink has it already"
             );
         }
         (Answer::Done { logs, .. }, _) => {

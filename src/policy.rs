@@ -40,7 +40,9 @@ mod suite;
 mod tests;
 mod walk;
 
-use std::collections::BTreeMap;
+pub(crate) use walk::parse_duration;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -282,6 +284,29 @@ impl Judgement<'_> {
 }
 
 impl Policy {
+    /// The sinks that an alert of that severity goes to: the entry's own, else the default ones, else all; less those
+    /// that want graver ones only.
+    ///
+    /// Where the policy names no sink at all there is still one, with the empty name: `Deliver` keeps its alerts in
+    /// `undelivered`, so that no due alert goes nowhere.
+    pub fn sinks_for(&self, app: Option<&App>, severity: Severity) -> BTreeSet<String> {
+        let notify = app
+            .and_then(|app| app.notify.as_ref())
+            .or(self.defaults.notify.as_ref());
+        let mut chosen: BTreeSet<String> = match notify {
+            Some(names) => names.iter().cloned().collect(),
+            None => self.sinks.keys().cloned().collect(),
+        };
+        if chosen.is_empty() {
+            return BTreeSet::from([String::new()]);
+        }
+        chosen.retain(|name| {
+            let sink = self.sinks.get(name);
+            sink.is_none_or(|sink| severity >= sink.min_severity)
+        });
+        chosen
+    }
+
     /// How many entries there are.
     pub fn entry_count(&self) -> usize {
         self.entries.len()

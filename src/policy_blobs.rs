@@ -164,10 +164,7 @@ impl PolicyBlobs {
     }
 
     /// The blobs that each include finds, by the include's place among them.
-    async fn list(
-        &self,
-        includes: &[Include],
-    ) -> Result<BTreeMap<usize, Vec<Listed>>, StateError> {
+    async fn list(&self, includes: &[Include]) -> Result<BTreeMap<usize, Vec<Listed>>, StateError> {
         let mut found = BTreeMap::new();
         for (place, include) in includes.iter().enumerate() {
             // What is wrong with it, the diagnostics say.
@@ -208,6 +205,5 @@ impl BlobStamp {
 }
 
 fn pattern(include: &Include) -> Result<glob::Pattern, String> {
-    glob::Pattern::new(&include.pattern)
-        .map_err(|error| format!("it is no pattern: {}", error.msg))
+    glob::Pattern::new(&include.pattern).map_err(|error| format!("it is no pattern: {}", error.msg))
 }

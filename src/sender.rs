@@ -198,6 +198,23 @@ impl Sender {
     }
 }
 
+/// TEMPORARY until the gate.
+#[derive(Debug)]
+pub struct SinkHealth {
+    /// sink
+    pub sink: String,
+    /// open
+    pub open: bool,
+    /// last
+    pub last_failure: Option<String>,
+}
+impl Sender {
+    /// health
+    pub fn health(&self) -> Vec<SinkHealth> {
+        Vec::new()
+    }
+}
+
 fn transient(reason: String) -> Outcome {
     Outcome::Transient {
         reason,

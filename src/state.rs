@@ -19,8 +19,8 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
-    UpdateVersion,
+    BackoffConfig, ClientOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, RetryConfig, UpdateVersion,
 };
 
 use tracing::warn;
@@ -94,7 +94,9 @@ impl Document {
     /// What it says; `None` where it is no JSON of that kind and version, which is logged.
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_slice(&self.bytes)
-            .inspect_err(|error| warn!("the document {name} in the state store is passed over: {error}"))
+            .inspect_err(|error| {
+                warn!("the document {name} in the state store is passed over: {error}")
+            })
             .ok()
     }
 }
@@ -141,7 +143,7 @@ impl State {
             source,
         };
         let (store, prefix, lock): (Arc<dyn ObjectStore>, _, _) = match location {
-            Location::Memory => (Arc::new(InMemory::new()), Path::default(), None),
+            Location::Memory => return Ok(Self::memory()),
             Location::Directory(path) => {
                 std::fs::create_dir_all(path).map_err(|source| failed(source.into()))?;
                 let store = LocalFileSystem::new_with_prefix(path)
@@ -164,6 +166,15 @@ impl State {
             prefix,
             lock,
         })
+    }
+
+    /// A store in the memory of this process.
+    pub fn memory() -> Self {
+        Self {
+            store: Arc::new(InMemory::new()),
+            prefix: Path::default(),
+            lock: None,
+        }
     }
 
     fn path(&self, name: &str) -> Path {

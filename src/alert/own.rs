@@ -125,7 +125,12 @@ pub fn policy_refused(refused: &RefusedPolicy, now: Timestamp) -> Alert {
 }
 
 /// Says that no record of a category arrived for longer than usual.
-pub fn stream_silent(category: &str, last: Timestamp, threshold_seconds: i64, now: Timestamp) -> Alert {
+pub fn stream_silent(
+    category: &str,
+    last: Timestamp,
+    threshold_seconds: i64,
+    now: Timestamp,
+) -> Alert {
     let minutes = (now.unix_seconds() - last.unix_seconds()) / 60;
     Word {
         rule: STREAM_SILENT,
@@ -244,7 +249,11 @@ mod tests {
         let again = said("AuditLogs", last, "2026-11-24T09:00:00Z");
         assert_eq!(first.id, again.id);
         assert!(first.title.contains("31 minutes"), "{}", first.title);
-        let later = said("AuditLogs", time("2026-11-24T10:00:00Z"), "2026-11-24T11:00:00Z");
+        let later = said(
+            "AuditLogs",
+            time("2026-11-24T10:00:00Z"),
+            "2026-11-24T11:00:00Z",
+        );
         let other = said("ServicePrincipalSignInLogs", last, "2026-11-24T09:00:00Z");
         assert_eq!(later.fingerprint, first.fingerprint);
         assert_ne!(later.id, first.id);
@@ -262,7 +271,11 @@ mod tests {
         };
         let alert = policy_refused(&refused, time("2026-11-24T08:00:00Z"));
         let json = serde_json::to_string(&alert).unwrap();
-        assert!(json.len() <= super::super::MAX_ALERT_BYTES, "{}", json.len());
+        assert!(
+            json.len() <= super::super::MAX_ALERT_BYTES,
+            "{}",
+            json.len()
+        );
         assert!(alert.title.contains("1000 errors"));
         assert!(alert.reasons[0].message.contains("is no key"));
     }

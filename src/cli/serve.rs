@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tracing::error;
 
 use super::Exit;
 use crate::config::{Config, app_root};
-use crate::handler::{self, App, PolicyStore};
+use crate::handler::{self, App, PolicySource, PolicyStore, Shared};
+use crate::policy_blobs::PolicyBlobs;
 use crate::sender::Sender;
+use crate::state::{Location, State};
 use crate::telemetry;
 
 /// Tasks between two looks at the sockets. Each may be a small batch that is judged on the spot: with tokio's own 61,
@@ -54,13 +57,31 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         .build()
         .context("start the runtime")?;
     let ended = runtime.block_on(async {
-        let policies = PolicyStore::new(config.policy.clone(), &config.state);
+        let state = open_state(&config.state);
+        let source = match &config.policy {
+            Location::Blobs(blobs) => PolicySource::Blobs(PolicyBlobs::open(blobs)?),
+            Location::Directory(path) => PolicySource::File(path.clone()),
+            Location::Memory => anyhow::bail!("a policy is never in memory"),
+        };
+        let policies = PolicyStore::new(source, state.clone());
+        let shared = Shared::new(state, config.limits);
         let sender = Sender::new()?;
-        let app = App::new(policies, sender, Arc::new(lookup), config.deadline);
+        let app = App::new(policies, sender, shared, Arc::new(lookup), config.deadline);
         handler::serve(&config, app).await?;
         anyhow::Ok(())
     });
     // A batch that outlived its grace is still being judged: the host will send it again.
     runtime.shutdown_background();
     ended.map(|()| Exit::Clean)
+}
+
+/// A store that cannot be opened costs merging, never judging.
+fn open_state(location: &Location) -> State {
+    State::open(location).unwrap_or_else(|error| {
+        error!(
+            "state is kept in memory only, and lost with this process: {}",
+            error.whole()
+        );
+        State::memory()
+    })
 }

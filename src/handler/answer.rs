@@ -2,6 +2,8 @@
 //! would hang or fail in the host (Azure/azure-functions-host
 //! `src/WebJobs.Script/Workers/Http/DefaultHttpWorkerService.cs`).
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -21,6 +23,32 @@ pub struct Outputs {
     /// An alert that cannot be delivered, with the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelivered: Option<String>,
+    /// The response of an HTTP function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub res: Option<HttpResponse>,
+}
+
+/// What the host answers over HTTP (host: src/WebJobs.Script/Binding/Http/HttpBinding.cs).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpResponse {
+    status_code: u16,
+    headers: BTreeMap<&'static str, &'static str>,
+    body: String,
+}
+
+impl HttpResponse {
+    /// A JSON document, as text: the host would write an object with blanks of its own.
+    pub fn json(status_code: u16, body: &serde_json::Value) -> Self {
+        Self {
+            status_code,
+            headers: BTreeMap::from([
+                ("Content-Type", "application/json; charset=utf-8"),
+                ("Cache-Control", "no-store"),
+            ]),
+            body: format!("{body:#}"),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -1,17 +1,22 @@
 //! `POST /Deliver` and `POST /Poisoned`: one alert from the queue → one request to its sink.
 //!
 //! Here is what becomes of the outcome; the request itself is [`sink`]'s, sending it
-//! the [`Sender`]'s.
+//! the [`Sender`]'s. What is delivered or kept is marked: the mark is what lets `SignIns` hold a repeat back.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tracing::warn;
+use uuid::Uuid;
 
 use super::answer::{Answer, Outputs};
+use super::policy_store::PolicyStore;
+use super::shared::Shared;
 use super::wire::Message;
 use crate::config::{SecretError, resolve};
-use crate::policy::{Policy, SecretRef, Sink};
+use crate::merge::{Delivery, Mark, MarkKind, Marks};
+use crate::policy::{SecretRef, Sink};
 use crate::sender::{Outcome, Sender};
 use crate::sign_in::Timestamp;
 use crate::sink::{self, Destination, QueuedAlert};
@@ -28,23 +33,14 @@ struct QueueMessage<'a> {
     alert: &'a RawValue,
 }
 
-/// The two fields of an alert that its delivery needs.
+/// What a delivery needs of an alert.
 #[derive(Debug, Deserialize)]
 struct AlertKey {
-    id: String,
+    id: Uuid,
     #[serde(default)]
     update: bool,
-}
-
-impl AlertKey {
-    /// The delivery's idempotency key.
-    fn webhook_id(&self) -> String {
-        if self.update {
-            format!("{}.u1", self.id)
-        } else {
-            self.id.clone()
-        }
-    }
+    #[serde(default)]
+    count: u64,
 }
 
 /// An alert that is kept instead of delivered.
@@ -66,57 +62,131 @@ struct Undelivered<'a> {
 pub(super) enum Ending {
     /// The receiver has it.
     Delivered,
+    /// The receiver had it already.
+    Known,
     /// It is kept in `undelivered`.
     Kept,
     /// The host tries again.
     Retry,
 }
 
-/// Delivers one message.
-pub(super) async fn deliver(
-    policy: &Policy,
-    sender: &Sender,
-    message: &Message,
-    now: Timestamp,
-    lookup: &(dyn Fn(&str) -> Option<String> + Sync),
-) -> (Answer, Ending) {
-    let Some((queued, key)) = parse(&message.text) else {
-        return keep(
-            message,
-            None,
-            "the message is no alert of spwatch".to_owned(),
-            now,
-        );
-    };
-    let Some(sink) = policy.sinks.get(&queued.sink) else {
+/// What a delivery needs.
+pub(super) struct Tools<'a> {
+    pub(super) policies: &'a PolicyStore,
+    pub(super) sender: &'a Sender,
+    pub(super) shared: &'a Shared,
+    pub(super) lookup: &'a (dyn Fn(&str) -> Option<String> + Sync),
+}
+
+impl Tools<'_> {
+    /// Delivers one message.
+    pub(super) async fn deliver(&self, message: &Message, now: Timestamp) -> (Answer, Ending) {
+        let Some((queued, key)) = parse(&message.text) else {
+            let reason = "the message is no alert of spwatch".to_owned();
+            return keep(message, None, reason, now);
+        };
+        let Some(policy) = self.policies.current().await else {
+            return retry("no policy can be loaded".to_owned());
+        };
+        let delivery = delivery(&queued, &key);
         if queued.sink.is_empty() {
             let reason = "the policy has no sink to send it to".to_owned();
-            return keep(message, Some(&queued), reason, now);
+            return self.keep(message, &queued, &key, reason, now).await;
         }
-        if message.dequeue_count.unwrap_or(1) < TRIES_FOR_UNKNOWN_SINK {
-            return retry(format!("the policy has no sink named {:?}", queued.sink));
-        }
-        let reason = format!("the policy has no sink named {:?}", queued.sink);
-        return keep(message, Some(&queued), reason, now);
-    };
-    match send(sink, sender, &queued, &key, now, lookup).await {
-        Outcome::Delivered => (
-            Answer::Done {
-                outputs: Outputs::default(),
-                logs: Vec::new(),
-            },
-            Ending::Delivered,
-        ),
-        Outcome::Transient {
-            reason,
-            retry_after,
-        } => {
-            if let Some(after) = retry_after {
-                sender.hold_back(&sink.name, after.min(Duration::from_secs(3600)));
+        // The policy that names the sink may have come a moment ago.
+        let policy = match policy.sinks.contains_key(&queued.sink) {
+            true => policy,
+            false => self.policies.reload().await.unwrap_or(policy),
+        };
+        let Some(sink) = policy.sinks.get(&queued.sink) else {
+            let reason = format!("the policy has no sink named {:?}", queued.sink);
+            if message.dequeue_count.unwrap_or(1) < TRIES_FOR_UNKNOWN_SINK {
+                return retry(reason);
             }
-            retry(format!("sink {}: {reason}", sink.name))
+            return self.keep(message, &queued, &key, reason, now).await;
+        };
+        let Some(_under_way) = self.shared.begin(&delivery) else {
+            return retry(format!(
+                "sink {}: the same alert is on its way already",
+                sink.name
+            ));
+        };
+        let is_delivered = |marks: &Marks| marks.get(&delivery) == Some(MarkKind::Delivered);
+        if let Ok(marks) = self.shared.marks(key.id, is_delivered).await
+            && is_delivered(&marks)
+        {
+            return (done(), Ending::Known);
         }
-        Outcome::Permanent { reason } => keep(message, Some(&queued), reason, now),
+        match send(sink, self.sender, &queued, &delivery, now, self.lookup).await {
+            Outcome::Delivered => {
+                let mark = Mark::new(key.count, now);
+                let marking = self.shared.mark(&delivery, MarkKind::Delivered, &mark);
+                if marking.await.is_err() {
+                    warn!(
+                        alert.id = delivery.id(),
+                        sink = sink.name,
+                        "the delivery is not marked: a repeat will be sent again"
+                    );
+                }
+                (done(), Ending::Delivered)
+            }
+            Outcome::Transient {
+                reason,
+                retry_after,
+            } => {
+                if let Some(after) = retry_after {
+                    self.sender
+                        .hold_back(&sink.name, after.min(Duration::from_secs(3600)));
+                }
+                self.shared.note_failure(&delivery, &reason, now).await;
+                retry(format!("sink {}: {reason}", sink.name))
+            }
+            Outcome::Permanent { reason } => self.keep(message, &queued, &key, reason, now).await,
+        }
+    }
+
+    /// Keeps a message that used up its deliveries.
+    pub(super) async fn poisoned(&self, message: &Message, now: Timestamp) -> (Answer, Ending) {
+        let mut reason = "every delivery that the queue allows has failed".to_owned();
+        let Some((queued, key)) = parse(&message.text) else {
+            return keep(message, None, reason, now);
+        };
+        if let Some(last) = self.shared.failure(&delivery(&queued, &key)).await {
+            reason = format!("{reason}; the last at {}: {}", last.at, last.reason);
+        }
+        self.keep(message, &queued, &key, reason, now).await
+    }
+
+    /// Marks it as kept, and keeps it. Should the host fail to write the blob, the message stays in the queue, and
+    /// comes again: the mark does not end that.
+    async fn keep(
+        &self,
+        message: &Message,
+        queued: &QueueMessage<'_>,
+        key: &AlertKey,
+        reason: String,
+        now: Timestamp,
+    ) -> (Answer, Ending) {
+        let mark = Mark::new(key.count, now);
+        let delivery = delivery(queued, key);
+        // Without the mark its repeats are kept too.
+        let _ = self.shared.mark(&delivery, MarkKind::Kept, &mark).await;
+        keep(message, Some(queued), reason, now)
+    }
+}
+
+fn delivery(queued: &QueueMessage<'_>, key: &AlertKey) -> Delivery {
+    Delivery {
+        alert: key.id,
+        sink: queued.sink.clone(),
+        update: key.update,
+    }
+}
+
+fn done() -> Answer {
+    Answer::Done {
+        outputs: Outputs::default(),
+        logs: Vec::new(),
     }
 }
 
@@ -124,7 +194,7 @@ async fn send(
     sink: &Sink,
     sender: &Sender,
     queued: &QueueMessage<'_>,
-    key: &AlertKey,
+    delivery: &Delivery,
     now: Timestamp,
     lookup: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Outcome {
@@ -152,7 +222,7 @@ async fn send(
         },
         None => None,
     };
-    let id = key.webhook_id();
+    let id = delivery.id();
     let alert = QueuedAlert {
         id: &id,
         json: queued.alert.get(),
@@ -165,17 +235,6 @@ async fn send(
             reason: error.to_string(),
         },
     }
-}
-
-/// Keeps a message that used up its deliveries.
-pub(super) fn poisoned(message: &Message, now: Timestamp) -> (Answer, Ending) {
-    let queued = parse(&message.text).map(|(queued, _)| queued);
-    keep(
-        message,
-        queued.as_ref(),
-        "every delivery that the queue allows has failed".to_owned(),
-        now,
-    )
 }
 
 fn parse(text: &str) -> Option<(QueueMessage<'_>, AlertKey)> {

@@ -15,7 +15,6 @@ use crate::alert::own::RefusedPolicy;
 use crate::policy::{Compilation, Policy, compile};
 use crate::policy_blobs::{BlobStamp, PolicyBlobs, ReadBlobsError};
 use crate::policy_files::{PolicyTexts, Stamp};
-use crate::sign_in::Timestamp;
 use crate::state::State;
 use kept::Accepted;
 
@@ -226,7 +225,11 @@ impl PolicyStore {
         let refused = RefusedPolicy {
             name: self.name(),
             hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            in_force: self.current.load().as_ref().map(|policy| policy.hash.clone()),
+            in_force: self
+                .current
+                .load()
+                .as_ref()
+                .map(|policy| policy.hash.clone()),
             errors,
             problems: problems.to_owned(),
         };
@@ -278,7 +281,8 @@ impl PolicyStore {
                 policy.hash = policy.hash,
                 "the last accepted policy is in force"
             );
-            if let Some(refused) = &mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(refused) = &mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+            {
                 refused.in_force.get_or_insert(policy.hash.clone());
             }
             self.current.store(Some(Arc::new(policy)));
@@ -389,7 +393,9 @@ mod tests {
         let first = store(folder.path());
         assert!(first.current().await.is_some());
         let kept = fs::read_to_string(folder.path().join("state").join(kept::NAME)).unwrap();
-        assert!(!kept.contains("T0PSECRET") && !kept.contains("abC8Q") && kept.contains(kept::NOT_KEPT));
+        assert!(
+            !kept.contains("T0PSECRET") && !kept.contains("abC8Q") && kept.contains(kept::NOT_KEPT)
+        );
         // What is no secret stays as it is, there and wherever else the same letters stand.
         assert!(kept.contains(r#"index = \"a\""#) && kept.contains("[[app]]"));
         fs::remove_file(folder.path().join("policy.toml")).unwrap();

@@ -4,7 +4,6 @@
 //! arguments.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -12,14 +11,14 @@ use std::thread;
 use serde::Serialize;
 
 use super::answer::{Answer, Outputs};
+use super::merging::Due;
 use super::wire::{self, Batch, Form, NotAnInvocation};
-use crate::alert::{self, Alert};
+use crate::alert::{self, own::Storm};
 use crate::assess::{Block, Counts, Ledger, Period, Rejected};
 use crate::finding::Finding;
 use crate::ingest::{self, Context, EventError, Habit, Item, Position, Reject};
-use crate::policy::{App, Policy};
-use crate::sign_in::Timestamp;
-use crate::verdict::Severity;
+use crate::policy::Policy;
+use crate::sign_in::{Kind, Timestamp};
 
 /// As many rejects of one event are written one by one; with more, the event is written once, whole,
 /// so that what is written stays in proportion to what came.
@@ -46,6 +45,75 @@ pub(super) struct Summary {
     pub retry_count: Option<i64>,
     /// Seconds between the newest sign-in of the batch and now.
     pub lag_seconds: Option<i64>,
+    /// When the oldest event was put into the hub.
+    pub enqueued: Option<Timestamp>,
+    /// The kinds of sign-ins that it held.
+    pub kinds: Kinds,
+}
+
+/// Kinds of sign-ins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kinds {
+    service_principal: bool,
+    managed_identity: bool,
+    microsoft: bool,
+}
+
+impl Kinds {
+    fn add(&mut self, kind: Kind) {
+        match kind {
+            Kind::ServicePrincipal => self.service_principal = true,
+            Kind::ManagedIdentity => self.managed_identity = true,
+            Kind::MicrosoftServicePrincipal => self.microsoft = true,
+        }
+    }
+
+    fn join(self, other: Self) -> Self {
+        Self {
+            service_principal: self.service_principal | other.service_principal,
+            managed_identity: self.managed_identity | other.managed_identity,
+            microsoft: self.microsoft | other.microsoft,
+        }
+    }
+}
+
+impl Summary {
+    /// The categories that the batch brought records of, as Microsoft spells them.
+    pub(super) fn categories(&self) -> impl Iterator<Item = &'static str> {
+        let kinds = self.kinds;
+        let known = [
+            (kinds.service_principal, Kind::ServicePrincipal.category()),
+            (kinds.managed_identity, Kind::ManagedIdentity.category()),
+            (kinds.microsoft, Kind::MicrosoftServicePrincipal.category()),
+            (self.counts.audit_events > 0, "AuditLogs"),
+        ];
+        known
+            .into_iter()
+            .filter_map(|(there, category)| there.then_some(category))
+    }
+}
+
+/// A judged batch: its answer lacks the alerts that are still to be decided on.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) answer: Answer,
+    pub(super) summary: Summary,
+    /// The alerts that are due.
+    pub(super) due: Vec<Due>,
+    /// `max_alerts_per_hour`
+    pub(super) cap: u32,
+}
+
+impl Judged {
+    /// A batch that brought no alert.
+    pub(super) fn without_alerts(answer: Answer, summary: Summary) -> Self {
+        Self {
+            answer,
+            summary,
+            due: Vec::new(),
+            cap: 0,
+        }
+    }
 }
 
 /// What the pace of judging depends on.
@@ -116,10 +184,10 @@ pub(super) fn judge_batch(
     body: Vec<u8>,
     now: Timestamp,
     pace: &Pace<'_>,
-) -> (Answer, Summary) {
+) -> Judged {
     let refused = |error: NotAnInvocation| {
         let answer = Answer::BadRequest(error.to_string());
-        (answer, Summary::default())
+        Judged::without_alerts(answer, Summary::default())
     };
     let batch = match wire::batch(body) {
         Ok(batch) => batch,
@@ -145,9 +213,9 @@ pub(super) fn judge_batch(
     sum_up(policy, batch, parts, now, summary, pace.tools)
 }
 
-fn late(summary: Summary) -> (Answer, Summary) {
+fn late(summary: Summary) -> Judged {
     let reason = "the batch could not be judged before the deadline".to_owned();
-    (Answer::Retry(reason), summary)
+    Judged::without_alerts(Answer::Retry(reason), summary)
 }
 
 /// Why judging a batch stopped.
@@ -161,6 +229,7 @@ enum Stopped {
 struct Part<'p> {
     blocks: Vec<Block<'p>>,
     newest: Option<Timestamp>,
+    kinds: Kinds,
 }
 
 /// Judges the events on as many threads as they are worth, each thread those that stand together.
@@ -216,6 +285,7 @@ fn judge_part<'p>(
         let mut part = Part {
             blocks: Vec::with_capacity(events.len()),
             newest: None,
+            kinds: Kinds::default(),
         };
         for place in events {
             if !(pace.go_on)() {
@@ -235,6 +305,7 @@ fn judge_part<'p>(
                 Ok(text) => ingest::read_text(text, &context, habit, &mut |position, item| {
                     if let Item::SignIn(sign_in) = item {
                         part.newest = part.newest.max(Some(sign_in.time));
+                        part.kinds.add(sign_in.kind);
                     }
                     block.take(position, item);
                 }),
@@ -263,11 +334,13 @@ fn sum_up<'p>(
     now: Timestamp,
     mut summary: Summary,
     tools: &Tools,
-) -> (Answer, Summary) {
+) -> Judged {
     let mut ledger = Ledger::new();
     let mut findings = Vec::new();
     let mut rejected = Vec::new();
     let newest = parts.iter().filter_map(|part| part.newest).max();
+    let kinds = parts.iter().map(|part| part.kinds);
+    summary.kinds = kinds.fold(Kinds::default(), Kinds::join);
     let blocks = parts.into_iter().flat_map(|part| part.blocks);
     for (place, block) in blocks.enumerate() {
         let (found, refused) = ledger.absorb(block);
@@ -293,7 +366,7 @@ fn sum_up<'p>(
     // The answer may be as large as the body: it is made when that is gone.
     tools.keep_body(batch.into_room());
     summary.lag_seconds = newest.map(|newest| (now.utc() - newest.utc()).num_seconds());
-    let answer = answer(
+    let (answer, due) = answer(
         policy,
         findings,
         rejected,
@@ -302,7 +375,12 @@ fn sum_up<'p>(
         ledger.counts(),
     );
     summary.counts = ledger.counts().clone();
-    (answer, summary)
+    Judged {
+        answer,
+        summary,
+        due,
+        cap: policy.defaults.max_alerts_per_hour,
+    }
 }
 
 fn answer(
@@ -312,7 +390,7 @@ fn answer(
     now: Timestamp,
     summary: &mut Summary,
     counts: &Counts,
-) -> Answer {
+) -> (Answer, Vec<Due>) {
     for finding in &mut findings {
         if finding.due && now.utc() - finding.sign_in.time.utc() > policy.defaults.max_event_age {
             finding.due = false;
@@ -322,17 +400,25 @@ fn answer(
     summary.recorded = findings.iter().filter(|finding| !finding.due).count();
     let alerts = alert::raise(policy, &findings, now);
     summary.alerts = alerts.len();
+    let due = alerts.into_iter().map(|raised| Due {
+        sinks: policy.sinks_for(raised.app, raised.alert.severity),
+        storm: storm(&raised),
+        merge_seconds: policy.defaults.merge_seconds,
+        alert: raised.alert,
+        sign_ins: raised.sign_ins,
+    });
+    // What is milder than every sink wants goes nowhere.
+    let due = due.filter(|due| !due.sinks.is_empty()).collect();
     let mut outputs = Outputs::default();
-    for raised in &alerts {
-        match messages(policy, raised.app, &raised.alert) {
-            Ok(messages) => outputs.alerts.extend(messages),
-            Err(error) => return Answer::Retry(format!("an alert could not be written: {error}")),
-        }
-    }
     if !rejected.is_empty() {
         match ndjson(rejected) {
             Ok(text) => outputs.rejected = Some(text),
-            Err(error) => return Answer::Retry(format!("a reject could not be written: {error}")),
+            Err(error) => {
+                return (
+                    Answer::Retry(format!("a reject could not be written: {error}")),
+                    Vec::new(),
+                );
+            }
         }
     }
     let logs = vec![format!(
@@ -348,54 +434,27 @@ fn answer(
         summary.alerts,
         summary.recorded,
     )];
-    Answer::Done { outputs, logs }
+    (Answer::Done { outputs, logs }, due)
 }
 
-#[derive(Serialize)]
-struct QueueMessage<'a> {
-    sink: &'a str,
-    alert: &'a Alert,
-}
-
-/// The queue messages of one alert: one for each sink that wants it.
-///
-/// Where the policy names no sink at all there is still one, for the sink with the empty name:
-/// `Deliver` keeps it in `undelivered`, so that no due alert goes nowhere.
-fn messages(
-    policy: &Policy,
-    app: Option<&App>,
-    alert: &Alert,
-) -> Result<Vec<String>, serde_json::Error> {
-    sink_names(policy, app, alert.severity)
-        .into_iter()
-        .map(|sink| serde_json::to_string(&QueueMessage { sink, alert }))
-        .collect()
-}
-
-fn sink_names<'p>(
-    policy: &'p Policy,
-    app: Option<&'p App>,
-    severity: Severity,
-) -> BTreeSet<&'p str> {
-    let notify = app
-        .and_then(|app| app.notify.as_ref())
-        .or(policy.defaults.notify.as_ref());
-    let chosen: BTreeSet<&str> = match notify {
-        Some(names) => names.iter().map(String::as_str).collect(),
-        None => policy.sinks.keys().map(String::as_str).collect(),
+/// What the alerts of an application are counted by, for the cap.
+fn storm(raised: &alert::Raised<'_>) -> Storm {
+    let alert = &raised.alert;
+    let group = match raised.app {
+        Some(app) => format!("entry\u{1f}{}", app.name),
+        None => {
+            let id = alert.app.app_id.as_ref();
+            let id = id.or(alert.app.service_principal_id.as_ref());
+            let tenant = alert.tenant_id.as_deref().unwrap_or_default();
+            let id = id.or(alert.app.name.as_ref()).map_or("", String::as_str);
+            format!("app\u{1f}{tenant}\u{1f}{id}")
+        }
     };
-    if chosen.is_empty() {
-        return BTreeSet::from([""]);
+    let seconds = alert.time.unix_seconds();
+    Storm {
+        group,
+        hour: seconds - seconds.rem_euclid(3600),
     }
-    chosen
-        .into_iter()
-        .filter(|name| {
-            policy
-                .sinks
-                .get(*name)
-                .is_none_or(|sink| severity >= sink.min_severity)
-        })
-        .collect()
 }
 
 #[derive(Serialize)]
@@ -485,6 +544,7 @@ impl Summary {
             sequence: first.map(|first| (first, known.last().unwrap_or(first))),
             retry_count: metadata.retry_count,
             events: batch.len(),
+            enqueued: metadata.enqueued.iter().flatten().min().copied(),
             ..Self::default()
         }
     }
@@ -497,7 +557,7 @@ mod tests {
     use super::*;
     use crate::policy::{Source, compile};
 
-    fn judged(policy: &str, event: &Value) -> (Outputs, Summary) {
+    fn judged(policy: &str, event: &Value) -> (Outputs, Judged) {
         let source = Source {
             name: "policy.toml".to_owned(),
             text: policy.to_owned(),
@@ -511,9 +571,10 @@ mod tests {
             tools: &Tools::default(),
             threads: 2,
         };
-        match judge_batch(&policy, body.into_bytes(), now, &pace) {
-            (Answer::Done { outputs, .. }, summary) => (outputs, summary),
-            (other, _) => panic!("{other:?}"),
+        let mut judged = judge_batch(&policy, body.into_bytes(), now, &pace);
+        match &mut judged.answer {
+            Answer::Done { outputs, .. } => (std::mem::take(outputs), judged),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -521,8 +582,8 @@ mod tests {
     fn rejects_of_one_event_are_written_in_proportion() {
         let written = |count: usize| {
             let event = Value::Array(vec![json!({}); count]);
-            let (outputs, summary) = judged("version = 1", &event);
-            assert_eq!(summary.counts.rejected, count as u64);
+            let (outputs, judged) = judged("version = 1", &event);
+            assert_eq!(judged.summary.counts.rejected, count as u64);
             let text = outputs.rejected.unwrap();
             let lines: Vec<Value> = text
                 .lines()
@@ -561,12 +622,8 @@ mod tests {
                 "location": { "countryOrRegion": "RO" },
             },
         });
-        let (outputs, _) = judged(policy, &event);
-        let sinks: Vec<Value> = outputs
-            .alerts
-            .iter()
-            .map(|message| serde_json::from_str::<Value>(message).unwrap()["sink"].clone())
-            .collect();
+        let (_, judged) = judged(policy, &event);
+        let sinks: Vec<String> = judged.due.into_iter().flat_map(|due| due.sinks).collect();
         assert_eq!(sinks, ["owner"]);
     }
 }

@@ -64,12 +64,7 @@ impl Window {
     }
 
     /// Adds what a batch brought; whether anything of it is new.
-    pub fn add(
-        &mut self,
-        alert: &Alert,
-        sign_ins: &[Merged],
-        sinks: &BTreeSet<String>,
-    ) -> bool {
+    pub fn add(&mut self, alert: &Alert, sign_ins: &[Merged], sinks: &BTreeSet<String>) -> bool {
         let mut new = false;
         let merged = &mut self.alert;
         for sign_in in sign_ins {
@@ -206,7 +201,10 @@ mod tests {
     #[test]
     fn counts_are_exact_up_to_a_limit_and_then_a_lower_bound() {
         let mut window = open(0..60);
-        assert_eq!((window.alert.evidence.len(), window.alert.evidence_omitted), (50, 10));
+        assert_eq!(
+            (window.alert.evidence.len(), window.alert.evidence_omitted),
+            (50, 10)
+        );
         let (alert, sign_ins) = batch(60..MAX_COUNTED as u128);
         window.add(&alert, &sign_ins, &sinks());
         assert_eq!(window.alert.count, MAX_COUNTED as u64);
@@ -231,7 +229,10 @@ mod tests {
         let (alert, sign_ins) = batch([9]);
         window.add(&alert, &sign_ins, &sinks());
         let update = window.update(3).unwrap();
-        assert_eq!((update.id, update.count, update.update), (window.alert.id, 4, true));
+        assert_eq!(
+            (update.id, update.count, update.update),
+            (window.alert.id, 4, true)
+        );
         assert_eq!(window.update(4), None);
     }
 

@@ -3,7 +3,8 @@
 mod time;
 
 use chrono::{NaiveDate, TimeDelta};
-use time::{local_date, parse_duration, timestamp};
+pub(crate) use time::parse_duration;
+use time::{local_date, timestamp};
 use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
 use uuid::Uuid;

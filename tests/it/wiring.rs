@@ -9,8 +9,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
-use spwatch::handler::{App, PolicyStore, router};
+use spwatch::handler::{App, PolicySource, PolicyStore, Shared, router};
 use spwatch::sender::Sender;
+use spwatch::state::State;
+use spwatch::stream::Limits;
 use tower::ServiceExt as _;
 
 fn root() -> &'static Path {
@@ -44,9 +46,15 @@ fn binding<'a>(function: &'a Value, name: &str) -> &'a Value {
 #[tokio::test]
 async fn every_function_has_a_route_and_every_route_a_function() {
     let folder = tempfile::tempdir().unwrap();
+    let source = PolicySource::File(folder.path().join("policy.toml"));
+    let limits = Limits {
+        silent_after_seconds: None,
+        retention_seconds: 86_400,
+    };
     let app = App::new(
-        PolicyStore::new(folder.path().join("policy.toml"), folder.path()),
+        PolicyStore::new(source, State::memory()),
         Sender::new().unwrap(),
+        Shared::new(State::memory(), limits),
         Arc::new(|_| None),
         Duration::from_secs(60),
     );
@@ -75,8 +83,10 @@ fn every_setting_that_a_function_names_is_in_the_example() {
     let settings = settings["Values"].as_object().unwrap();
     for (name, function) in functions() {
         for binding in function["bindings"].as_array().unwrap() {
-            let connection = binding["connection"].as_str().unwrap();
-            assert!(settings.contains_key(connection), "{name}: {connection}");
+            // Timers and HTTP need no connection.
+            if let Some(connection) = binding["connection"].as_str() {
+                assert!(settings.contains_key(connection), "{name}: {connection}");
+            }
             for value in binding.as_object().unwrap().values() {
                 // %NAME% stands between the first and the second of each pair.
                 let text = value.as_str().unwrap_or_default();

@@ -26,7 +26,7 @@ pub(super) fn timestamp(time: &Datetime) -> Option<Timestamp> {
 }
 
 /// A whole number and a unit; ten years are the most.
-pub(super) fn parse_duration(text: &str) -> Option<TimeDelta> {
+pub(crate) fn parse_duration(text: &str) -> Option<TimeDelta> {
     const LONGEST: i64 = 3650 * 86_400;
     let unit = text.chars().last()?;
     let seconds = match unit {

@@ -1,0 +1,356 @@
+//! What instances share, and what becomes of it while the state store is away.
+//!
+//! Every question may be answered with [`Away`]: then nothing is merged and nothing held back, and nobody waits for
+//! the store again for a while.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::alert::Alert;
+use crate::alert::own::Storm;
+use crate::merge::{
+    Admitted, Delivery, Mark, MarkKind, Marks, Pending, Window, failure_name, marks_folder,
+};
+use crate::sign_in::Timestamp;
+use crate::state::{Listed, State, StateError};
+use crate::stream::{self, Arrivals, Limits, Reading, Stream};
+
+/// The store's own limit is a little lower; a directory on a dead network drive has none.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// After a failure the store is left alone for that long.
+const REST: Duration = Duration::from_secs(10);
+/// Arrivals are told this often: silences are measured in minutes.
+const TELLING: Duration = Duration::from_secs(20);
+/// As many things are remembered of each kind; beyond that, memory begins anew and asks the store again.
+const REMEMBERED: usize = 20_000;
+
+/// The state store is away, or was a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Away;
+
+/// The documents that instances share.
+#[derive(Debug)]
+pub struct Shared {
+    state: State,
+    limits: Limits,
+    /// Until then nobody asks.
+    resting: Mutex<Option<Instant>>,
+    /// Marks never vanish before they are of no use.
+    marks: Mutex<HashMap<Uuid, Marks>>,
+    under_way: Arc<Mutex<HashSet<Delivery>>>,
+    failures: Mutex<HashMap<Delivery, String>>,
+    arrivals: Mutex<Arrivals>,
+    told: Mutex<Option<Instant>>,
+}
+
+/// Why a delivery failed last.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub(super) at: Timestamp,
+    pub(super) reason: String,
+}
+
+/// A delivery under way in this process, until dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    all: Arc<Mutex<HashSet<Delivery>>>,
+    delivery: Delivery,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        lock(&self.all).remove(&self.delivery);
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Remembers something, and forgets all before it where that is too much.
+fn remember<K: Hash + Eq, V>(memory: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut memory = lock(memory);
+    if memory.len() >= REMEMBERED {
+        memory.clear();
+    }
+    memory.insert(key, value);
+}
+
+impl Shared {
+    /// Over a store.
+    pub fn new(state: State, limits: Limits) -> Self {
+        Self {
+            state,
+            limits,
+            resting: Mutex::default(),
+            marks: Mutex::default(),
+            under_way: Arc::default(),
+            failures: Mutex::default(),
+            arrivals: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// When something is to be said of the stream.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether the store answered when it was last asked.
+    pub(super) fn is_there(&self) -> bool {
+        lock(&self.resting).is_none()
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, StateError>>,
+    ) -> Result<T, Away> {
+        if lock(&self.resting).is_some_and(|until| Instant::now() < until) {
+            return Err(Away);
+        }
+        let problem = match tokio::time::timeout(PATIENCE, question).await {
+            Ok(Ok(answer)) => {
+                if lock(&self.resting).take().is_some() {
+                    info!("the state store is back");
+                }
+                return Ok(answer);
+            }
+            Ok(Err(error)) => error.whole(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        let before = lock(&self.resting).replace(Instant::now() + REST);
+        if before.is_none() {
+            warn!("the state store is away, alerts go out unmerged meanwhile: {problem}");
+        }
+        Err(Away)
+    }
+
+    /// The marks of an alert; from memory, where what is known there is enough.
+    pub(super) async fn marks(
+        &self,
+        alert: Uuid,
+        enough: impl Fn(&Marks) -> bool,
+    ) -> Result<Marks, Away> {
+        if let Some(marks) = lock(&self.marks).get(&alert).filter(|marks| enough(marks)) {
+            return Ok(marks.clone());
+        }
+        let listed = self.ask(self.state.list(&marks_folder(alert))).await?;
+        let marks = Marks::of(listed.iter().map(|listed| listed.name.as_str()));
+        if marks != Marks::default() {
+            remember(&self.marks, alert, marks.clone());
+        }
+        Ok(marks)
+    }
+
+    /// Marks a delivery; a mark that is there already stays.
+    pub(super) async fn mark(
+        &self,
+        delivery: &Delivery,
+        kind: MarkKind,
+        mark: &Mark,
+    ) -> Result<(), Away> {
+        // Plain data with string keys: it cannot fail, and an empty mark is one too.
+        let json = serde_json::to_vec(mark).unwrap_or_default();
+        self.ask(self.state.create(&delivery.mark_name(kind), json))
+            .await?;
+        if kind == MarkKind::Delivered {
+            // It is kept no longer, if it was.
+            let kept = delivery.mark_name(MarkKind::Kept);
+            self.ask(self.state.remove(&kept)).await?;
+        }
+        Ok(())
+    }
+
+    /// What a mark says.
+    pub(super) async fn read_mark(
+        &self,
+        delivery: &Delivery,
+        kind: MarkKind,
+    ) -> Result<Option<Mark>, Away> {
+        let name = delivery.mark_name(kind);
+        let document = self.ask(self.state.read(&name)).await?;
+        Ok(document.and_then(|document| document.json(&name)))
+    }
+
+    /// Begins a delivery, unless the same one is under way in this process.
+    pub(super) fn begin(&self, delivery: &Delivery) -> Option<UnderWay> {
+        lock(&self.under_way)
+            .insert(delivery.clone())
+            .then(|| UnderWay {
+                all: Arc::clone(&self.under_way),
+                delivery: delivery.clone(),
+            })
+    }
+
+    /// Notes why a delivery failed, if that is news.
+    pub(super) async fn note_failure(&self, delivery: &Delivery, reason: &str, now: Timestamp) {
+        if lock(&self.failures)
+            .get(delivery)
+            .is_some_and(|known| known == reason)
+        {
+            return;
+        }
+        let failure = Failure {
+            at: now,
+            reason: reason.to_owned(),
+        };
+        let Ok(json) = serde_json::to_vec(&failure) else {
+            return;
+        };
+        let name = failure_name(delivery);
+        if self.ask(self.state.write(&name, json)).await.is_ok() {
+            remember(&self.failures, delivery.clone(), failure.reason);
+        }
+    }
+
+    /// Whether a failure of that delivery is noted already.
+    pub(super) fn has_failed(&self, delivery: &Delivery) -> bool {
+        lock(&self.failures).contains_key(delivery)
+    }
+
+    /// Why a delivery failed last.
+    pub(super) async fn failure(&self, delivery: &Delivery) -> Option<Failure> {
+        let name = failure_name(delivery);
+        let document = self.ask(self.state.read(&name)).await.ok()??;
+        document.json(&name)
+    }
+
+    /// Those of an application's alerts that are beyond the cap, and how many there are by now.
+    pub(super) async fn admit(
+        &self,
+        storm: &Storm,
+        alerts: &[Uuid],
+        cap: u32,
+    ) -> Result<(BTreeSet<Uuid>, usize), Away> {
+        let name = Admitted::name(storm);
+        let admitting = self.state.change(&name, |known: Option<Admitted>| {
+            let mut admitted = known.unwrap_or_default();
+            let (refused, changed) = admitted.admit(alerts, cap);
+            let beyond = admitted.beyond();
+            (changed.then_some(admitted), (refused, beyond))
+        });
+        self.ask(admitting).await
+    }
+
+    /// Changes the window of an alert: `change` is given what is there, and says what is to be there.
+    pub(super) async fn change_window<R>(
+        &self,
+        alert: Uuid,
+        change: impl FnMut(Option<Window>) -> (Option<Window>, R),
+    ) -> Result<R, Away> {
+        self.ask(self.state.change(&Window::name(alert), change))
+            .await
+    }
+
+    /// Puts an alert into the outbox, for one sink. It stays as it is where it is there already.
+    pub(super) async fn pend(&self, pending: &Pending) -> Result<(), Away> {
+        let json = serde_json::to_vec(pending).unwrap_or_default();
+        let name = pending.delivery().pending_name();
+        self.ask(self.state.create(&name, json)).await?;
+        Ok(())
+    }
+
+    /// What lies in a folder.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Listed>, Away> {
+        self.ask(self.state.list(folder)).await
+    }
+
+    /// Reads a document.
+    pub(super) async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, Away> {
+        let document = self.ask(self.state.read(name)).await?;
+        Ok(document.and_then(|document| document.json(name)))
+    }
+
+    /// Changes a document.
+    pub(super) async fn change<T, R>(
+        &self,
+        name: &str,
+        change: impl FnMut(Option<T>) -> (Option<T>, R),
+    ) -> Result<R, Away>
+    where
+        T: Serialize + serde::de::DeserializeOwned,
+    {
+        self.ask(self.state.change(name, change)).await
+    }
+
+    /// Writes a document.
+    pub(super) async fn write<T: Serialize>(&self, name: &str, document: &T) -> Result<(), Away> {
+        let json = serde_json::to_vec(document).unwrap_or_default();
+        self.ask(self.state.write(name, json)).await
+    }
+
+    /// Removes a document.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), Away> {
+        self.ask(self.state.remove(name)).await
+    }
+
+    /// Notes that records of these categories arrived, and how late the partition is read.
+    pub(super) fn arrived(
+        &self,
+        categories: impl Iterator<Item = &'static str>,
+        partition: Option<(&str, Timestamp)>,
+        now: Timestamp,
+    ) {
+        let mut arrivals = lock(&self.arrivals);
+        for category in categories {
+            arrivals.category(category, now);
+        }
+        if let Some((partition, enqueued)) = partition {
+            let reading = Reading {
+                enqueued,
+                seen: now,
+            };
+            arrivals.partition(partition, reading);
+        }
+    }
+
+    /// Whether it is time to tell the others what arrived here.
+    pub(super) fn is_time_to_tell(&self) -> bool {
+        let mut told = lock(&self.told);
+        let due = told.is_none_or(|told| told.elapsed() >= TELLING);
+        if due {
+            *told = Some(Instant::now());
+        }
+        due
+    }
+
+    /// Tells the others what arrived here. What is known of the stream afterwards.
+    pub(super) async fn tell_arrivals(&self) -> Result<Stream, Away> {
+        let arrivals = std::mem::take(&mut *lock(&self.arrivals));
+        let telling = self.change(stream::NAME, |known: Option<Stream>| {
+            let mut stream = known.unwrap_or_default();
+            if arrivals.is_empty() {
+                return (None, stream);
+            }
+            stream.absorb(&arrivals, &self.limits);
+            (Some(stream.clone()), stream)
+        });
+        let told = telling.await;
+        if told.is_err() {
+            lock(&self.arrivals).put_back(arrivals);
+        }
+        told
+    }
+}
+
+/// An alert for one sink, as it lies in the queue.
+#[derive(Serialize)]
+struct QueueMessage<'a> {
+    sink: &'a str,
+    alert: &'a Alert,
+}
+
+/// The text of a queue message.
+pub(super) fn queue_message(sink: &str, alert: &Alert) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&QueueMessage { sink, alert })
+}
