@@ -4,6 +4,8 @@
 
 mod crash;
 mod delivery;
+mod housekeeping;
+mod merging;
 mod policy;
 mod protocol;
 mod receivers;

@@ -118,7 +118,9 @@ async fn without_a_place_for_state_sign_ins_are_judged_all_the_same() {
     assert_eq!(rig.received_ids(), due(&text, &[away(1)]));
     let lines = trouble(&rig);
     assert!(
-        lines.iter().any(|line| line.contains("state folder")),
+        lines
+            .iter()
+            .any(|line| line.contains("state is kept in memory only")),
         "{lines:?}"
     );
 }

@@ -257,6 +257,24 @@ impl Rig {
         }
     }
 
+    /// The timer fires.
+    pub(super) async fn keep_house(&self) {
+        if let Err(error) = self.host.fire("Housekeeping").await {
+            panic!("{error}\n{}", self.log());
+        }
+    }
+
+    /// The timer fires again and again until it is so.
+    pub(super) async fn keep_house_until(&self, so: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !so() {
+            assert!(Instant::now() < deadline, "{}", self.log());
+            self.keep_house().await;
+            self.drain().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The host and its handler die; a new host goes on from what the cloud kept.
     pub(super) async fn replace_host(mut self) -> Self {
         self.host.stop().await;
