@@ -57,6 +57,7 @@ pub struct Reply {
     body: Bytes,
     delay: Duration,
     dropped: bool,
+    cut_short: bool,
 }
 
 impl Reply {
@@ -68,6 +69,7 @@ impl Reply {
             body: Bytes::new(),
             delay: Duration::ZERO,
             dropped: false,
+            cut_short: false,
         }
     }
 
@@ -83,6 +85,13 @@ impl Reply {
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// The connection ends in the middle of the response's body.
+    #[must_use]
+    pub fn cut_short(mut self) -> Self {
+        self.cut_short = true;
         self
     }
 
@@ -256,7 +265,14 @@ async fn answer(
     if reply.dropped {
         connection.0.store(true, Ordering::Release);
     }
-    let mut response = Response::new(Body::from(reply.body));
+    let body = match reply.cut_short {
+        false => Body::from(reply.body),
+        true => Body::from_stream(futures_util::stream::iter([
+            Ok(Bytes::from_static(b"{")),
+            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+        ])),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
     for (name, value) in reply.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
@@ -353,12 +369,16 @@ mod tests {
             (429, &HeaderValue::from(7))
         );
         assert!(post().await.is_err());
+        receiver.then([Reply::status(200).cut_short()]);
+        let cut = post().await.unwrap();
+        assert_eq!(cut.status().as_u16(), 200);
+        assert!(cut.bytes().await.is_err());
         let accepted = post().await.unwrap();
         assert_eq!(accepted.status().as_u16(), 202);
         assert_eq!(accepted.text().await.unwrap(), "ok");
-        let received = receiver.wait_for(3, Duration::from_secs(5)).await;
+        let received = receiver.wait_for(4, Duration::from_secs(5)).await;
         let statuses: Vec<_> = received.iter().map(|request| request.status).collect();
-        assert_eq!(statuses, [Some(429), None, Some(202)]);
+        assert_eq!(statuses, [Some(429), None, Some(200), Some(202)]);
         let first = &received[0];
         assert_eq!(
             (first.method.as_str(), first.path.as_str()),

@@ -37,6 +37,8 @@ const HEARTBEAT_INSECURE: &str = "SPWATCH_HEARTBEAT_INSECURE";
 
 /// A run ends after that long; the next one goes on.
 const LONGEST_RUN: Duration = Duration::from_secs(40);
+/// A window that has closed but for a missing mark is looked at this often at least.
+const LONGEST_WAIT_FOR_MARKS: TimeDelta = TimeDelta::minutes(5);
 /// Questions to the state store under way at once.
 const AT_ONCE: usize = 16;
 /// What is of no more use is looked for this often.
@@ -309,7 +311,9 @@ impl Run<'_> {
 
     /// Closes a window if it is time; whether it is closed for all its sinks.
     ///
-    /// A sink hears of the repeats once its first alert is marked: only then is it known how many it was told of.
+    /// A sink hears of the repeats once its first alert is marked: only then is it known how many it was told of. Where
+    /// that mark is missing, the alert is sent again, with all that is known by now: it may be on its way still, or
+    /// the mark may have been lost while the state store was away.
     async fn close(&self, name: &str) -> Result<bool, Away> {
         let Some(window) = self.shared.read::<Window>(name).await? else {
             return Ok(false);
@@ -333,6 +337,8 @@ impl Run<'_> {
         let mut told = window.told.clone();
         for delivery in open {
             let Some(kind) = marks.get(&delivery) else {
+                let again = Pending::new(window.alert.clone(), delivery.sink, self.now);
+                self.pend(&again).await?;
                 continue;
             };
             let mark = self.shared.read_mark(&delivery, kind).await?;
@@ -359,6 +365,10 @@ impl Run<'_> {
                 })
                 .await?;
         }
+        // A receiver that is away for long is asked for less and less often.
+        let age = (self.now.utc() - window.closes.utc()) / 4;
+        let wait = age.min(LONGEST_WAIT_FOR_MARKS);
+        self.remember(name, Timestamp::from(self.now.utc() + wait));
         Ok(false)
     }
 

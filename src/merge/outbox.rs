@@ -6,7 +6,8 @@ use super::{Delivery, VERSION};
 use crate::alert::Alert;
 use crate::sign_in::Timestamp;
 
-/// After that long without a mark an alert is put into the queue a second time, then after twice that, and so on.
+/// An alert without a mark is put into the queue again by the next run, for the host may have failed to write it; then
+/// after this long, twice this long, and so on.
 const FIRST_WAIT_SECONDS: i64 = 300;
 /// A receiver may be away for a day: more copies in the queue would help nobody.
 const LONGEST_WAIT_SECONDS: i64 = 6 * 3600;
@@ -52,10 +53,13 @@ impl Pending {
         if now < self.next {
             return false;
         }
-        let wait = FIRST_WAIT_SECONDS
-            .checked_shl(self.tries)
-            .unwrap_or(LONGEST_WAIT_SECONDS)
-            .clamp(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS);
+        let wait = match self.tries.checked_sub(1) {
+            None => 0,
+            Some(doublings) => FIRST_WAIT_SECONDS
+                .checked_shl(doublings)
+                .unwrap_or(LONGEST_WAIT_SECONDS)
+                .min(LONGEST_WAIT_SECONDS),
+        };
         self.next = Timestamp::from(now.utc() + chrono::TimeDelta::seconds(wait));
         self.tries = (self.tries + 1).min(16);
         true
@@ -79,7 +83,7 @@ mod tests {
                 sent.push(minute);
             }
         }
-        assert_eq!(sent[..5], [0, 5, 15, 35, 75]);
+        assert_eq!(sent[..5], [0, 1, 6, 16, 36]);
         assert!(sent.len() < 16, "{sent:?}");
         assert_eq!(sent.last().unwrap() - sent[sent.len() - 2], 360);
     }

@@ -4,6 +4,7 @@
 
 mod crash;
 mod delivery;
+mod faults;
 mod housekeeping;
 mod merging;
 mod policy;

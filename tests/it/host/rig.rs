@@ -102,9 +102,16 @@ pub(super) fn envelope(records: &[Value]) -> String {
 
 /// The ids of the alerts that these events must raise, judged here, each event alone.
 pub(super) fn due(policy: &str, events: &[String]) -> BTreeSet<String> {
+    let counted = counted(policy, events).into_iter();
+    counted.map(|(id, _, _)| id).collect()
+}
+
+/// The alerts that these events must raise: the id, the app's id, and the number of sign-ins, each counted once.
+pub(super) fn counted(policy: &str, events: &[String]) -> Vec<(String, String, u64)> {
     let compiled = compiled(policy);
     let now = Timestamp::from(chrono::Utc::now());
-    let mut ids = BTreeSet::new();
+    let mut ledger = Ledger::new();
+    let mut findings = Vec::new();
     for event in events {
         let mut block = Block::new(&compiled, Period::default(), false);
         read_text(
@@ -113,11 +120,15 @@ pub(super) fn due(policy: &str, events: &[String]) -> BTreeSet<String> {
             &mut Habit::default(),
             &mut |position, item| block.take(position, item),
         );
-        let (findings, _) = Ledger::new().absorb(block);
-        let alerts = alert::raise(&compiled, &findings, now);
-        ids.extend(alerts.iter().map(|raised| raised.alert.id.to_string()));
+        findings.extend(ledger.absorb(block).0);
     }
-    ids
+    let alerts = alert::raise(&compiled, &findings, now).into_iter();
+    alerts
+        .map(|raised| {
+            let app = raised.alert.app.app_id.unwrap_or_default();
+            (raised.alert.id.to_string(), app, raised.alert.count)
+        })
+        .collect()
 }
 
 fn compiled(text: &str) -> Policy {
@@ -273,6 +284,14 @@ impl Rig {
             self.drain().await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// A second host with a handler of its own, on the same cloud and state.
+    pub(super) async fn another_host(&self) -> Host {
+        let app = app(&self.settings, self.max_dequeue_count);
+        Host::start(app, Arc::clone(&self.cloud), self.options.clone())
+            .await
+            .unwrap()
     }
 
     /// The host and its handler die; a new host goes on from what the cloud kept.
