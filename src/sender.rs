@@ -3,24 +3,30 @@
 //! Redirects are not followed: a receiver's 3xx is a failure in the Standard Webhooks scheme, and
 //! following one would carry an alert to a host that nobody configured.
 
+mod gate;
 mod tokens;
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
+use tokio::sync::Notify;
+
+pub use gate::SinkHealth;
 
 use crate::sign_in::Timestamp;
 use crate::sink::token::{self, TokenSource};
 use crate::sink::{Method, Request, Secret};
+use gate::{Closed, Ended, Gates};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The Standard Webhooks scheme asks for 15 to 30 s.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// A delivery waits that long for others to the same sink to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// An answer with a token has a few thousand bytes.
 const MAX_TOKEN_ANSWER_BYTES: usize = 64 * 1024;
 
@@ -48,12 +54,14 @@ pub enum Outcome {
 #[error("prepare outgoing HTTP")]
 pub struct SenderError(#[from] reqwest::Error);
 
-/// Sends requests, and remembers which receivers asked to wait.
+/// Sends requests, and remembers which receivers are down or asked to wait.
 #[derive(Debug)]
 pub struct Sender {
     strict: Client,
     insecure: Client,
-    waiting: Mutex<HashMap<String, Instant>>,
+    gates: Mutex<Gates>,
+    /// Rung when a delivery ends.
+    left: Notify,
     tokens: tokens::Tokens,
 }
 
@@ -76,7 +84,8 @@ impl Sender {
                 .dns_resolver(Arc::new(PublicAddresses))
                 .build()?,
             insecure: builder().no_proxy().build()?,
-            waiting: Mutex::default(),
+            gates: Mutex::default(),
+            left: Notify::new(),
             tokens: tokens::Tokens::default(),
         })
     }
@@ -178,41 +187,93 @@ impl Sender {
             .map_err(|error| transient(describe(&error)))
     }
 
-    /// Remembers that a sink's receiver asked to wait.
-    pub fn hold_back(&self, sink: &str, wait: Duration) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = Instant::now() + wait;
-        // Answers to requests that were under way side by side may differ: the longest wait holds.
-        let held = waiting.entry(sink.to_owned()).or_insert(until);
-        *held = until.max(*held);
-    }
-
-    /// How long a sink's receiver still asks to wait.
-    pub fn held_back(&self, sink: &str) -> Option<Duration> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = waiting.get(sink)?.checked_duration_since(Instant::now());
-        if left.is_none() {
-            waiting.remove(sink);
+    /// Lets a delivery to a sink pass. Where only the number of those under way is against it, it waits a moment.
+    ///
+    /// # Errors
+    /// The sink is not tried now; the text says why and how its last delivery failed.
+    pub async fn enter(&self, sink: &str) -> Result<Pass<'_>, String> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let left = self.left.notified();
+            let entered = self.gates().enter(sink, Instant::now());
+            match entered {
+                Ok(()) => {
+                    return Ok(Pass {
+                        sender: self,
+                        sink: sink.to_owned(),
+                        ended: false,
+                    });
+                }
+                Err(Closed::Resting { left, reason }) => {
+                    let seconds = left.as_secs() + 1;
+                    return Err(format!("it is not tried for {seconds} s more: {reason}"));
+                }
+                Err(Closed::Trying { reason }) => return Err(reason),
+                Err(Closed::Busy)
+                    if tokio::time::timeout_at(patience.into(), left).await.is_ok() => {}
+                Err(Closed::Busy | Closed::Stuck) => {
+                    return Err("as many deliveries as may be are under way".to_owned());
+                }
+            }
         }
-        left
+    }
+
+    /// How every sink does that something was sent to.
+    pub fn health(&self) -> Vec<SinkHealth> {
+        self.gates().health()
+    }
+
+    fn gates(&self) -> MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// TEMPORARY until the gate.
+/// A delivery under way. Dropped without a word, it was given up.
 #[derive(Debug)]
-pub struct SinkHealth {
-    /// sink
-    pub sink: String,
-    /// open
-    pub open: bool,
-    /// last
-    pub last_failure: Option<String>,
+pub struct Pass<'a> {
+    sender: &'a Sender,
+    sink: String,
+    ended: bool,
 }
-impl Sender {
-    /// health
-    pub fn health(&self) -> Vec<SinkHealth> {
-        Vec::new()
+
+impl Pass<'_> {
+    /// The delivery has ended.
+    pub fn leave(mut self, outcome: &Outcome) {
+        let ended = match outcome {
+            Outcome::Delivered | Outcome::Permanent { .. } => Ended::Answered,
+            Outcome::Transient {
+                reason,
+                retry_after,
+            } => Ended::Failed {
+                reason,
+                retry_after: *retry_after,
+            },
+        };
+        self.end(ended);
     }
+
+    fn end(&mut self, ended: Ended<'_>) {
+        self.ended = true;
+        let mut gates = self.sender.gates();
+        gates.leave(&self.sink, ended, Instant::now(), jitter());
+        drop(gates);
+        self.sender.left.notify_waiters();
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Ended::Abandoned);
+        }
+    }
+}
+
+/// A random number from 0 to 1.
+fn jitter() -> f64 {
+    let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
+    // The upper 48 bits are random.
+    (high >> 16) as f64 / (1_u64 << 48) as f64
 }
 
 fn transient(reason: String) -> Outcome {

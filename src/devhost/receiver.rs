@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, heade
 use axum::serve::{IncomingStream, Listener};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures_util::stream::{self, StreamExt as _};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -267,10 +268,15 @@ async fn answer(
     }
     let body = match reply.cut_short {
         false => Body::from(reply.body),
-        true => Body::from_stream(futures_util::stream::iter([
-            Ok(Bytes::from_static(b"{")),
-            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-        ])),
+        true => {
+            let begun = stream::once(async { Ok(Bytes::from_static(b"{")) });
+            let cut = stream::once(async {
+                // What has been written must have left.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Err(io::Error::from(io::ErrorKind::ConnectionReset))
+            });
+            Body::from_stream(begun.chain(cut))
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();

@@ -3,8 +3,6 @@
 //! Here is what becomes of the outcome; the request itself is [`sink`]'s, sending it
 //! the [`Sender`]'s. What is delivered or kept is marked: the mark is what lets `SignIns` hold a repeat back.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::warn;
@@ -117,7 +115,19 @@ impl Tools<'_> {
         {
             return (done(), Ending::Known);
         }
-        match send(sink, self.sender, &queued, &delivery, now, self.lookup).await {
+        let pass = match self.sender.enter(&sink.name).await {
+            Ok(pass) => pass,
+            Err(reason) => {
+                // Only where nothing better is known: it is no failure of this alert.
+                if !self.shared.has_failed(&delivery) {
+                    self.shared.note_failure(&delivery, &reason, now).await;
+                }
+                return retry(format!("sink {}: {reason}", sink.name));
+            }
+        };
+        let outcome = send(sink, self.sender, &queued, &delivery, now, self.lookup).await;
+        pass.leave(&outcome);
+        match outcome {
             Outcome::Delivered => {
                 let mark = Mark::new(key.count, now);
                 let marking = self.shared.mark(&delivery, MarkKind::Delivered, &mark);
@@ -130,14 +140,7 @@ impl Tools<'_> {
                 }
                 (done(), Ending::Delivered)
             }
-            Outcome::Transient {
-                reason,
-                retry_after,
-            } => {
-                if let Some(after) = retry_after {
-                    self.sender
-                        .hold_back(&sink.name, after.min(Duration::from_secs(3600)));
-                }
+            Outcome::Transient { reason, .. } => {
                 self.shared.note_failure(&delivery, &reason, now).await;
                 retry(format!("sink {}: {reason}", sink.name))
             }
@@ -202,12 +205,6 @@ async fn send(
         reason,
         retry_after: None,
     };
-    if let Some(left) = sender.held_back(&sink.name) {
-        return degraded(format!(
-            "the receiver asked to wait {} s more",
-            left.as_secs() + 1
-        ));
-    }
     let fetch = |reference: &SecretRef| {
         resolve(reference, lookup).map_err(|error: SecretError| error.to_string())
     };

@@ -18,7 +18,7 @@ use super::rig::*;
 /// How many schedules there are, unless `SPWATCH_FAULT_SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 200;
 /// Schedules under way at once: each has processes of its own.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 const PARTITIONS: usize = 2;
 const EVENTS: u32 = 24;
 const FAULTS: usize = 6;

@@ -285,3 +285,55 @@ async fn plain_http_and_loopback_are_refused_unless_the_sink_allows_them() {
         BTreeSet::from([("https", true), ("loopback", true)])
     );
 }
+
+#[tokio::test]
+async fn a_sink_that_hangs_holds_up_no_other() {
+    let owner =
+        "[sinks.owner]\ntype = \"webhook\"\nurl = \"env:OWNER_WEBHOOK_URL\"\ninsecure = true\n";
+    let text = policy(&format!("{SOC}{owner}"));
+    let dead = spwatch::devhost::Receiver::start().await.unwrap();
+    dead.always(Reply::status(200).after(PATIENCE * 10));
+    let rig = Setup::new(Some(&text))
+        .await
+        .setting("OWNER_WEBHOOK_URL", &dead.url("/owner"))
+        .start()
+        .await;
+    // More than the host has slots for.
+    let events: Vec<String> = (0..45).map(event).collect();
+    let started = std::time::Instant::now();
+    rig.host.send(0, events.clone()).unwrap();
+    let expected = due(&text, &events);
+    until(
+        || rig.received_ids() == expected,
+        || format!("{} of {}", rig.received_ids().len(), expected.len()),
+    )
+    .await;
+    // Well before the first request to the dead one is given up.
+    assert!(
+        started.elapsed() < Duration::from_secs(19),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(dead.received().len(), 8);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_is_asked_by_one_at_a_time() {
+    let text = policy(SOC);
+    let rig = start(&text).await;
+    rig.receiver.always(Reply::status(500));
+    let events: Vec<String> = (0..40).map(event).collect();
+    rig.host.send(0, events.clone()).unwrap();
+    // The host brings each of them again every 60 ms, the sink hears little of it.
+    rig.told(400, answered("Deliver", 503)).await;
+    let asked = rig.receiver.received().len();
+    assert!(asked < 40, "{asked}");
+    let log = rig.log();
+    assert!(
+        log.contains("deliveries in a row failed, the last: the receiver answered 500"),
+        "{log}"
+    );
+    rig.receiver.always(Reply::status(200));
+    rig.drain().await;
+    assert!(rig.received_ids().is_superset(&due(&text, &events)));
+}
