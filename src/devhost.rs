@@ -35,6 +35,7 @@ mod process;
 mod queue;
 mod receiver;
 mod settings;
+mod storage;
 
 pub use app::{App, AppError, Extensions, FileError, HandlerCommand, QueueSettings};
 pub use blobs::{Blob, Blobs};
@@ -50,3 +51,4 @@ pub use process::{Environment, RestartRules, Stopped};
 pub use queue::{Encoding, Message, Queue, QueueError, Receipt};
 pub use receiver::{Received, Receiver, Reply};
 pub use settings::Settings;
+pub use storage::{RemoteMessage, Storage, StorageError};

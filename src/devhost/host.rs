@@ -26,6 +26,9 @@ mod attempt;
 mod event_pump;
 mod queue_pump;
 
+/// While a message is in work it is hidden that long.
+const LEASE: Duration = Duration::from_secs(600);
+
 /// How a host runs.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -45,6 +48,9 @@ pub struct Options {
     pub restart: RestartRules,
     /// In place of `functionTimeout`.
     pub function_timeout: Option<Duration>,
+    /// How long a message in work is hidden. The host renews it; a dead host does not. `None` is ten minutes, and here
+    /// nobody renews it.
+    pub lease: Option<Duration>,
 }
 
 /// What a host calls.
@@ -147,6 +153,7 @@ struct Inner {
     metadata: wire::Metadata,
     borders: Borders,
     function_timeout: Option<Duration>,
+    lease: Duration,
     port: u16,
     /// Invocations and listener steps under way.
     busy: AtomicUsize,
@@ -221,6 +228,7 @@ impl Host {
             framing: options.framing,
             metadata: options.metadata,
             borders: options.borders,
+            lease: options.lease.unwrap_or(LEASE),
             port,
             busy: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
@@ -240,7 +248,7 @@ impl Host {
                     }
                 }
                 Trigger::Queue { queue } => {
-                    let queue = inner.cloud.queue(queue);
+                    let queue = inner.cloud.any_queue(queue);
                     pumps.spawn(queue_pump::run(Arc::clone(&inner), function.clone(), queue));
                 }
                 Trigger::Timer | Trigger::Http => {}
@@ -306,7 +314,7 @@ impl Host {
             if let Some(stopped) = self.inner.supervisor.stopped() {
                 return Err(stopped.into());
             }
-            let left = self.inner.left(hidden_too);
+            let left = self.inner.left(hidden_too).await;
             if left.is_empty() {
                 return Ok(());
             }
@@ -458,12 +466,13 @@ impl Inner {
     }
 
     /// What is still to be done, in words; empty if nothing.
-    fn left(&self, hidden_too: bool) -> Vec<String> {
+    async fn left(&self, hidden_too: bool) -> Vec<String> {
         let before = self.epoch.load(Ordering::SeqCst);
         let mut left = Vec::new();
-        for ((function, partition), next) in &*self.function_positions() {
-            let end = self.cloud.hub().end(*partition);
-            if *next < end {
+        let positions = self.function_positions().clone();
+        for ((function, partition), next) in positions {
+            let end = self.cloud.hub().end(partition);
+            if next < end {
                 left.push(format!(
                     "{function}: partition {partition} at {next} of {end}"
                 ));
@@ -471,11 +480,7 @@ impl Inner {
         }
         for function in &self.app.functions {
             if let Trigger::Queue { queue: name } = &function.trigger {
-                let queue = self.cloud.queue(name);
-                let count = match hidden_too {
-                    true => queue.len(),
-                    false => queue.visible(),
-                };
+                let count = self.cloud.any_queue(name).count(hidden_too).await;
                 if count > 0 {
                     left.push(format!("{name}: {count} messages"));
                 }

@@ -46,8 +46,14 @@ pub struct Message {
 }
 
 /// A pop receipt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt(Uuid);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt(String);
+
+impl Receipt {
+    fn fresh() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+}
 
 /// Why the queue refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,9 +106,9 @@ struct Stored {
     visible: Instant,
 }
 
-impl From<Uuid> for Receipt {
-    fn from(id: Uuid) -> Self {
-        Self(id)
+impl From<String> for Receipt {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -118,7 +124,7 @@ impl Message {
         let now = Utc::now();
         Self {
             id: Uuid::new_v4(),
-            receipt: Receipt(Uuid::new_v4()),
+            receipt: Receipt::fresh(),
             body: body.into(),
             dequeue_count: 1,
             inserted: now,
@@ -177,7 +183,7 @@ impl Queue {
         let id = Uuid::new_v4();
         state.messages.push(Stored {
             id,
-            receipt: Receipt(Uuid::new_v4()),
+            receipt: Receipt::fresh(),
             text,
             dequeue_count: 0,
             inserted: Utc::now(),
@@ -213,11 +219,11 @@ impl Queue {
             return Some(Taken::Undecodable(state.messages.remove(index).text));
         };
         stored.dequeue_count += 1;
-        stored.receipt = Receipt(Uuid::new_v4());
+        stored.receipt = Receipt::fresh();
         stored.visible = now + lease;
         Some(Taken::Message(Message {
             id: stored.id,
-            receipt: stored.receipt,
+            receipt: stored.receipt.clone(),
             body,
             dequeue_count: stored.dequeue_count,
             inserted: stored.inserted,

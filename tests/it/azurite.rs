@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use spwatch::devhost::{RemoteMessage, Storage, StorageError};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// The program, where `test.sh` installs it.
 const PROGRAM: &str = "target/azurite/node_modules/azurite/dist/src/azurite.js";
@@ -106,29 +110,103 @@ impl Azurite {
     }
 }
 
+/// One of the two services.
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    Blobs,
+    Queues,
+}
+
+/// The storage account of a running Azurite, as a host reaches it.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    blob_port: u16,
+    queue_port: u16,
+    client: reqwest::Client,
+}
+
+/// What an answer of the service was.
+struct Response {
+    status: u16,
+    text: String,
+    messages: Option<usize>,
+}
+
 impl Azurite {
-    /// Makes a container.
-    pub(crate) async fn create_container(&self, name: &str) {
-        let query = [("restype", "container")];
-        let (status, text) = self.call("PUT", name, &query, Vec::new()).await;
-        assert!(matches!(status, 201 | 409), "{status}: {text}");
+    /// Its storage account.
+    pub(crate) fn account(&self) -> Account {
+        Account {
+            blob_port: self.blob_port,
+            queue_port: self.queue_port,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
     }
 
-    /// Calls the API of blobs, signed with the account's key
+    /// Makes a container.
+    pub(crate) async fn create_container(&self, name: &str) {
+        self.account().create_container(name).await.unwrap();
+    }
+}
+
+impl Account {
+    pub(crate) async fn create_container(&self, name: &str) -> Result<(), StorageError> {
+        let query = [("restype", "container")];
+        let call = self.call(Service::Blobs, "PUT", name, &query, Vec::new());
+        expect(call.await?, &[201, 409]).map(drop)
+    }
+
+    /// The names and contents of a container's blobs.
+    pub(crate) async fn blobs(&self, container: &str) -> Vec<(String, String)> {
+        #[derive(Deserialize)]
+        struct List {
+            #[serde(rename = "Blobs")]
+            blobs: Blobs,
+        }
+        #[derive(Deserialize, Default)]
+        struct Blobs {
+            #[serde(rename = "Blob", default)]
+            all: Vec<Blob>,
+        }
+        #[derive(Deserialize)]
+        struct Blob {
+            #[serde(rename = "Name")]
+            name: String,
+        }
+        let query = [("comp", "list"), ("restype", "container")];
+        let call = self.call(Service::Blobs, "GET", container, &query, Vec::new());
+        let answer = call.await.unwrap();
+        if answer.status == 404 {
+            return Vec::new();
+        }
+        let list: List = quick_xml::de::from_str(&answer.text).unwrap();
+        let mut blobs = Vec::new();
+        for blob in list.blobs.all {
+            let path = format!("{container}/{}", blob.name);
+            let call = self.call(Service::Blobs, "GET", &path, &[], Vec::new());
+            blobs.push((blob.name, call.await.unwrap().text));
+        }
+        blobs
+    }
+
+    /// Calls an API, signed with the account's key
     /// (learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key).
     async fn call(
         &self,
+        service: Service,
         method: &str,
         path: &str,
         query: &[(&str, &str)],
         body: Vec<u8>,
-    ) -> (u16, String) {
-        let port = self.blob_port;
+    ) -> Result<Response, StorageError> {
+        let port = match service {
+            Service::Blobs => self.blob_port,
+            Service::Queues => self.queue_port,
+        };
         let date = chrono::Utc::now()
             .format("%a, %d %b %Y %H:%M:%S GMT")
             .to_string();
         let mut headers = vec![("x-ms-date", date.as_str()), ("x-ms-version", "2021-12-02")];
-        if method == "PUT" && query.is_empty() {
+        if matches!(service, Service::Blobs) && method == "PUT" && query.is_empty() {
             headers.insert(0, ("x-ms-blob-type", "BlockBlob"));
         }
         let length = match body.len() {
@@ -151,12 +229,13 @@ impl Azurite {
         let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).unwrap()).unwrap();
         mac.update(to_sign.as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
-        let mut url = format!("http://127.0.0.1:{port}/{ACCOUNT}/{path}");
-        for (place, (name, value)) in query.iter().enumerate() {
-            url.push(if place == 0 { '?' } else { '&' });
-            url.push_str(&format!("{name}={value}"));
+        let mut url =
+            reqwest::Url::parse(&format!("http://127.0.0.1:{port}/{ACCOUNT}/{path}")).unwrap();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = reqwest::Client::new()
+        let mut request = self
+            .client
             .request(method.parse().unwrap(), url)
             .header("authorization", format!("SharedKey {ACCOUNT}:{signature}"))
             .header("content-length", body.len())
@@ -164,8 +243,186 @@ impl Azurite {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        (status, response.text().await.unwrap())
+        let failed = |error: reqwest::Error| StorageError(format!("{error:?}"));
+        let response = request.send().await.map_err(failed)?;
+        let messages = response.headers().get("x-ms-approximate-messages-count");
+        Ok(Response {
+            status: response.status().as_u16(),
+            messages: messages.and_then(|count| count.to_str().ok()?.parse().ok()),
+            text: response.text().await.map_err(failed)?,
+        })
+    }
+
+    /// Calls for a queue, and makes it where it is not there.
+    async fn queue(
+        &self,
+        method: &str,
+        queue: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Response, StorageError> {
+        let path = format!("{queue}{path}");
+        loop {
+            let bytes = body.as_bytes().to_vec();
+            let answer = self
+                .call(Service::Queues, method, &path, query, bytes)
+                .await?;
+            if answer.status != 404 || !answer.text.contains("QueueNotFound") {
+                return Ok(answer);
+            }
+            let call = self.call(Service::Queues, "PUT", queue, &[], Vec::new());
+            expect(call.await?, &[201, 204, 409])?;
+        }
+    }
+}
+
+fn expect(answer: Response, statuses: &[u16]) -> Result<Response, StorageError> {
+    match statuses.contains(&answer.status) {
+        true => Ok(answer),
+        false => Err(StorageError(format!("{}: {}", answer.status, answer.text))),
+    }
+}
+
+/// A message of the queue service (learn.microsoft.com/rest/api/storageservices/get-messages).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueMessage {
+    message_id: Uuid,
+    insertion_time: String,
+    expiration_time: String,
+    pop_receipt: Option<String>,
+    time_next_visible: Option<String>,
+    dequeue_count: u32,
+    message_text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct QueueMessages {
+    #[serde(rename = "QueueMessage", default)]
+    all: Vec<QueueMessage>,
+}
+
+#[derive(Serialize)]
+#[serde(rename = "QueueMessage", rename_all = "PascalCase")]
+struct NewMessage<'a> {
+    message_text: &'a str,
+}
+
+fn new_message(text: &str) -> String {
+    quick_xml::se::to_string(&NewMessage { message_text: text }).unwrap()
+}
+
+impl Storage for Account {
+    fn put<'a>(&'a self, queue: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let body = new_message(text);
+            let call = self.queue("POST", queue, "/messages", &[], &body);
+            expect(call.await?, &[201]).map(drop)
+        })
+    }
+
+    fn take<'a>(
+        &'a self,
+        queue: &'a str,
+        lease: Duration,
+    ) -> BoxFuture<'a, Result<Option<RemoteMessage>, StorageError>> {
+        Box::pin(async move {
+            let lease = lease.as_secs().to_string();
+            let query = [("numofmessages", "1"), ("visibilitytimeout", &*lease)];
+            let call = self.queue("GET", queue, "/messages", &query, "");
+            let answer = expect(call.await?, &[200])?;
+            let messages: QueueMessages = quick_xml::de::from_str(&answer.text)
+                .map_err(|error| StorageError(error.to_string()))?;
+            let time = |text: &str| {
+                let time = chrono::DateTime::parse_from_rfc2822(text);
+                time.map_or_else(|_| chrono::Utc::now(), |time| time.to_utc())
+            };
+            Ok(messages
+                .all
+                .into_iter()
+                .next()
+                .map(|message| RemoteMessage {
+                    id: message.message_id,
+                    receipt: message.pop_receipt.unwrap_or_default(),
+                    text: message.message_text,
+                    dequeue_count: message.dequeue_count,
+                    inserted: time(&message.insertion_time),
+                    expires: time(&message.expiration_time),
+                    next_visible: time(&message.time_next_visible.unwrap_or_default()),
+                }))
+        })
+    }
+
+    fn delete<'a>(
+        &'a self,
+        queue: &'a str,
+        message: Uuid,
+        receipt: &'a str,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let path = format!("/messages/{message}");
+            let query = [("popreceipt", receipt)];
+            let call = self.queue("DELETE", queue, &path, &query, "");
+            expect(call.await?, &[204]).map(drop)
+        })
+    }
+
+    fn hide<'a>(
+        &'a self,
+        queue: &'a str,
+        message: &'a RemoteMessage,
+        time: Duration,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let path = format!("/messages/{}", message.id);
+            let seconds = time.as_secs().to_string();
+            let query = [
+                ("popreceipt", &*message.receipt),
+                ("visibilitytimeout", &*seconds),
+            ];
+            let body = new_message(&message.text);
+            let call = self.queue("PUT", queue, &path, &query, &body);
+            expect(call.await?, &[204]).map(drop)
+        })
+    }
+
+    fn count<'a>(
+        &'a self,
+        queue: &'a str,
+        hidden_too: bool,
+    ) -> BoxFuture<'a, Result<usize, StorageError>> {
+        Box::pin(async move {
+            if hidden_too {
+                let call = self.queue("GET", queue, "", &[("comp", "metadata")], "");
+                let answer = expect(call.await?, &[200])?;
+                return Ok(answer.messages.unwrap_or(1));
+            }
+            let query = [("numofmessages", "32"), ("peekonly", "true")];
+            let call = self.queue("GET", queue, "/messages", &query, "");
+            let answer = expect(call.await?, &[200])?;
+            let messages: QueueMessages = quick_xml::de::from_str(&answer.text)
+                .map_err(|error| StorageError(error.to_string()))?;
+            Ok(messages.all.len())
+        })
+    }
+
+    fn write_blob<'a>(
+        &'a self,
+        path: &'a str,
+        content: &'a [u8],
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let call = self.call(Service::Blobs, "PUT", path, &[], content.to_vec());
+            let answer = call.await?;
+            if answer.status != 404 {
+                return expect(answer, &[201]).map(drop);
+            }
+            // The host's binding makes the container.
+            let container = path.split('/').next().unwrap_or_default();
+            self.create_container(container).await?;
+            let call = self.call(Service::Blobs, "PUT", path, &[], content.to_vec());
+            expect(call.await?, &[201]).map(drop)
+        })
     }
 }

@@ -16,3 +16,4 @@ mod shapes;
 mod sinks;
 mod size;
 mod stopping;
+mod storage;

@@ -113,7 +113,7 @@ impl Inner {
             Ok(exchange) => {
                 let result = match exchange.judged {
                     Ok(answer) => {
-                        let applied = self.apply(function, &answer);
+                        let applied = self.apply(function, &answer).await;
                         applied.map(|()| answer)
                     }
                     Err(failure) => {
@@ -157,17 +157,17 @@ impl Inner {
 
     /// Writes the outputs. A failing write fails the invocation, but what is written stays: bindings are
     /// independent of one another, and within one the items before the failure are out.
-    fn apply(&self, function: &Function, answer: &Answer) -> Result<(), String> {
+    async fn apply(&self, function: &Function, answer: &Answer) -> Result<(), String> {
         let mut failure = None;
         for output in &answer.outputs {
-            if let Err(error) = self.write(function, output) {
+            if let Err(error) = self.write(function, output).await {
                 failure.get_or_insert(format!("output {}: {error}", output.binding));
             }
         }
         failure.map_or(Ok(()), Err)
     }
 
-    fn write(&self, function: &Function, output: &Output) -> Result<(), String> {
+    async fn write(&self, function: &Function, output: &Output) -> Result<(), String> {
         let mut bindings = function.outputs.iter();
         let Some(binding) = bindings.find(|binding| binding.name == output.binding) else {
             return Ok(());
@@ -176,14 +176,10 @@ impl Inner {
             let content = item.bytes();
             let target = match &binding.kind {
                 OutputKind::Queue(name) => {
-                    let put = self.cloud.queue(name).put(content);
-                    put.map_err(|error| error.to_string())?;
+                    self.cloud.any_queue(name).put(content).await?;
                     name.clone()
                 }
-                OutputKind::Blob(path) => {
-                    let written = self.cloud.blobs().write(path, content);
-                    written.map_err(|error| error.to_string())?
-                }
+                OutputKind::Blob(path) => self.cloud.write_blob(path, content).await?,
                 OutputKind::Http => binding.name.clone(),
             };
             self.stir();

@@ -2,22 +2,19 @@
 //! (Azure/azure-sdk-for-net: …WebJobs.Extensions.Storage.Queues/src/Listeners/QueueListener.cs, QueueProcessor.cs)
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::function_file::Function;
 use super::super::notice::Notice;
-use super::super::queue::{Message, Queue, Taken};
+use super::super::storage::{AnyQueue, Leased, Next};
 use super::super::wire;
 use super::Inner;
 
-/// While a message is in work it is hidden that long. The host renews it; a dead host does not.
-const LEASE: Duration = Duration::from_secs(600);
 const POISON: &str = "-poison";
 
-pub(super) async fn run(inner: Arc<Inner>, function: Function, queue: Arc<Queue>) {
+pub(super) async fn run(inner: Arc<Inner>, function: Function, queue: AnyQueue) {
     let function = Arc::new(function);
     let permits = Arc::new(Semaphore::new(inner.app.extensions.queues.concurrency));
     // Dropped with this future, so that a stopped host leaves nothing running.
@@ -27,15 +24,11 @@ pub(super) async fn run(inner: Arc<Inner>, function: Function, queue: Arc<Queue>
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
-        let changed = queue.changed();
         let busy = inner.busy();
-        match queue.take(Instant::now(), LEASE) {
-            Some(Taken::Message(message)) => {
-                let (inner, function, queue) = (
-                    Arc::clone(&inner),
-                    Arc::clone(&function),
-                    Arc::clone(&queue),
-                );
+        match queue.take(inner.lease).await {
+            Ok(Next::Message(message)) => {
+                let (inner, function, queue) =
+                    (Arc::clone(&inner), Arc::clone(&function), queue.clone());
                 // The task counts itself as soon as it is polled; until then this guard stands for it.
                 let handed_over = Arc::new(tokio::sync::Notify::new());
                 let taken_over = Arc::clone(&handed_over);
@@ -47,40 +40,36 @@ pub(super) async fn run(inner: Arc<Inner>, function: Function, queue: Arc<Queue>
                 });
                 handed_over.notified().await;
             }
-            Some(Taken::Undecodable(text)) => {
+            Ok(Next::Undecodable(text)) => {
                 if let Some(poison) = poison(&inner, &queue) {
                     // As it is: it would not survive being encoded.
-                    let _ = poison.put_text(text);
+                    let _ = poison.put_text(text).await;
                     inner.observer.tell(&Notice::Poisoned {
                         queue: queue.name().into(),
                     });
                 }
             }
-            None => {
+            // A store that is away is asked again, as one that is empty.
+            Ok(Next::Nothing) | Err(_) => {
                 drop(busy);
-                let wake = queue.next_visible();
-                match wake {
-                    Some(wake) => {
-                        let _ = tokio::time::timeout_at(wake.into(), changed).await;
-                    }
-                    None => changed.await,
-                }
+                queue.wait().await;
             }
         }
     }
 }
 
-async fn process(inner: &Inner, function: &Function, queue: &Queue, message: Message) {
+async fn process(inner: &Inner, function: &Function, queue: &AnyQueue, leased: Leased) {
+    let message = &leased.message;
     let settings = &inner.app.extensions.queues;
     if message.dequeue_count > settings.max_dequeue_count {
         // A host died with it often enough.
         if let Some(poison) = poison(inner, queue) {
-            bury(inner, queue, &poison, &message);
+            bury(inner, queue, &poison, &leased).await;
             return;
         }
     }
     let body = |call: &wire::Call<'_>| {
-        wire::queue(&function.trigger_name, function.data_type, &message, call)
+        wire::queue(&function.trigger_name, function.data_type, message, call)
     };
     let sending = |invocation| {
         inner.observer.tell(&Notice::MessageSent {
@@ -98,7 +87,7 @@ async fn process(inner: &Inner, function: &Function, queue: &Queue, message: Mes
     match (outcome, poison(inner, queue)) {
         (Ok(()), _) => {
             // A receipt that is no longer valid: the message has become visible and will be processed again.
-            if queue.delete(&message).is_ok() {
+            if queue.delete(&leased).await {
                 inner.observer.tell(&Notice::Delivered {
                     queue: queue.name().into(),
                     message: message.id,
@@ -106,11 +95,11 @@ async fn process(inner: &Inner, function: &Function, queue: &Queue, message: Mes
             }
         }
         (Err(_), Some(poison)) if message.dequeue_count >= settings.max_dequeue_count => {
-            bury(inner, queue, &poison, &message);
+            bury(inner, queue, &poison, &leased).await;
         }
         (Err(_), Some(_)) => {
             let delay = inner.scaled(settings.visibility_timeout);
-            if queue.release(&message, Instant::now() + delay).is_ok() {
+            if queue.release(&leased, delay).await {
                 inner.observer.tell(&Notice::Released {
                     queue: queue.name().into(),
                     message: message.id,
@@ -126,14 +115,14 @@ async fn process(inner: &Inner, function: &Function, queue: &Queue, message: Mes
 }
 
 /// The poison queue; a poison queue has none of its own.
-fn poison(inner: &Inner, queue: &Queue) -> Option<Arc<Queue>> {
+fn poison(inner: &Inner, queue: &AnyQueue) -> Option<AnyQueue> {
     let name = queue.name();
-    (!name.ends_with(POISON)).then(|| inner.cloud.queue(&format!("{name}{POISON}")))
+    (!name.ends_with(POISON)).then(|| inner.cloud.any_queue(&format!("{name}{POISON}")))
 }
 
-fn bury(inner: &Inner, queue: &Queue, poison: &Queue, message: &Message) {
+async fn bury(inner: &Inner, queue: &AnyQueue, poison: &AnyQueue, leased: &Leased) {
     // Copied first: a crash in between leaves two, not none.
-    if poison.put(&message.body).is_ok() && queue.delete(message).is_ok() {
+    if poison.put(&leased.message.body).await.is_ok() && queue.delete(leased).await {
         inner.observer.tell(&Notice::Poisoned {
             queue: queue.name().into(),
         });

@@ -215,7 +215,7 @@ fn a_single_events_properties_overwrite_the_hosts() {
 fn a_queue_message_is_byte_for_byte_the_hosts() {
     let message = Message {
         id: Uuid::nil(),
-        receipt: super::super::queue::Receipt::from(Uuid::nil()),
+        receipt: super::super::queue::Receipt::from(Uuid::nil().to_string()),
         body: br#"{"orderId":17}"#.to_vec(),
         dequeue_count: 1,
         inserted: time("2026-01-02T03:04:05.9Z"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use spwatch::devhost::{Borders, Host, Notice, Reply};
+use spwatch::devhost::{Borders, Reply};
 use spwatch::sign_in::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

@@ -12,12 +12,14 @@ use spwatch::assess::{Block, Ledger, Period};
 use spwatch::devhost::answer::Answer;
 use spwatch::devhost::{
     App, Cardinality, Cloud, DataType, Exchange, Framing, Host, Journal, Level, Notice, Options,
-    Received, Receiver, Request, RestartRules, Settings, Target, wire,
+    Received, Receiver, Request, RestartRules, Settings, Storage, Target, wire,
 };
 use spwatch::ingest::{Context, Habit, read_text};
 use spwatch::policy::{Policy, Source, compile};
 use spwatch::sign_in::Timestamp;
 use tempfile::TempDir;
+
+use crate::azurite::Azurite;
 
 /// Long enough for a debug build on a busy machine; nothing waits that long when all is well.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
@@ -149,6 +151,8 @@ pub(super) struct Setup {
     pub(super) partitions: usize,
     pub(super) max_dequeue_count: Option<u32>,
     pub(super) options: Options,
+    /// Queues and blobs, if not in memory.
+    pub(super) storage: Option<Arc<dyn Storage>>,
 }
 
 /// A scenario under way.
@@ -188,6 +192,7 @@ impl Setup {
             receiver,
             partitions: 1,
             max_dequeue_count: None,
+            storage: None,
             options: Options {
                 target: Target::Process {
                     executable: Some(env!("CARGO_BIN_EXE_spwatch").into()),
@@ -204,6 +209,16 @@ impl Setup {
         }
     }
 
+    /// With everything in that storage account: queues, blobs, state and policy.
+    pub(super) fn on(mut self, azurite: &Azurite) -> Self {
+        self.storage = Some(Arc::new(azurite.account()));
+        self.settings
+            .set("AzureWebJobsStorage", azurite.connection_string());
+        self.settings
+            .set("SPWATCH_STATE", "az://spwatch-state/test");
+        self
+    }
+
     pub(super) fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.set(name, value);
         self
@@ -211,7 +226,10 @@ impl Setup {
 
     pub(super) async fn start(self) -> Rig {
         let app = app(&self.settings, self.max_dequeue_count);
-        let cloud = Cloud::of(&app, self.partitions);
+        let cloud = match self.storage {
+            None => Cloud::of(&app, self.partitions),
+            Some(storage) => Cloud::with_storage(&app, self.partitions, storage),
+        };
         let journal = Journal::default();
         let options = Options {
             observer: journal.observer(),
