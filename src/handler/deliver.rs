@@ -110,9 +110,9 @@ impl Tools<'_> {
             ));
         };
         let is_delivered = |marks: &Marks| marks.get(&delivery) == Some(MarkKind::Delivered);
-        if let Ok(marks) = self.shared.marks(key.id, is_delivered).await
-            && is_delivered(&marks)
-        {
+        let known = self.shared.marks(key.id, is_delivered).await;
+        let known = known.ok().and_then(|marks| marks.get(&delivery));
+        if known == Some(MarkKind::Delivered) {
             return (done(), Ending::Known);
         }
         let pass = match self.sender.enter(&sink.name).await {
@@ -137,6 +137,10 @@ impl Tools<'_> {
                         sink = sink.name,
                         "the delivery is not marked: a repeat will be sent again"
                     );
+                }
+                if known == Some(MarkKind::Kept) {
+                    // It no longer counts as undelivered.
+                    let _ = self.shared.unmark(&delivery, MarkKind::Kept).await;
                 }
                 (done(), Ending::Delivered)
             }

@@ -158,14 +158,14 @@ impl Shared {
     ) -> Result<(), Away> {
         // Plain data with string keys: it cannot fail, and an empty mark is one too.
         let json = serde_json::to_vec(mark).unwrap_or_default();
-        self.ask(self.state.create(&delivery.mark_name(kind), json))
-            .await?;
-        if kind == MarkKind::Delivered {
-            // It is kept no longer, if it was.
-            let kept = delivery.mark_name(MarkKind::Kept);
-            self.ask(self.state.remove(&kept)).await?;
-        }
+        let name = delivery.mark_name(kind);
+        self.ask(self.state.create(&name, json)).await?;
         Ok(())
+    }
+
+    /// Takes a mark away.
+    pub(super) async fn unmark(&self, delivery: &Delivery, kind: MarkKind) -> Result<(), Away> {
+        self.remove(&delivery.mark_name(kind)).await
     }
 
     /// What a mark says.

@@ -96,7 +96,17 @@ impl Azurite {
 
     /// What a Functions app is given to find its storage.
     pub(crate) fn connection_string(&self) -> String {
-        let (blob, queue) = (self.blob_port, self.queue_port);
+        self.connection_string_at(self.blob_port)
+    }
+
+    /// Where its blobs are.
+    pub(crate) fn blob_port(&self) -> u16 {
+        self.blob_port
+    }
+
+    /// The same, with its blobs reached by way of another port.
+    pub(crate) fn connection_string_at(&self, blob: u16) -> String {
+        let queue = self.queue_port;
         format!(
             "DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};\
              BlobEndpoint=http://127.0.0.1:{blob}/{ACCOUNT};QueueEndpoint=http://127.0.0.1:{queue}/{ACCOUNT};"

@@ -7,6 +7,7 @@ mod delivery;
 mod faults;
 mod housekeeping;
 mod merging;
+mod points;
 mod policy;
 mod protocol;
 mod receivers;
