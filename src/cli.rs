@@ -4,7 +4,10 @@ mod check;
 mod demo;
 mod explain;
 mod input;
+mod mask;
 mod progress;
+mod redeliver;
+mod send_test;
 mod serve;
 mod table;
 mod test;
@@ -68,6 +71,10 @@ enum Command {
     Test(test::Arguments),
     /// Explains one sign-in: every check, passing and failing
     Explain(explain::Arguments),
+    /// Sends a marked test alert to a sink and shows the exchange
+    SendTest(send_test::Arguments),
+    /// Sends alerts again that are kept in `spwatch-undelivered`
+    Redeliver(redeliver::Arguments),
     /// Prints shell completions
     Completions {
         /// The shell to complete for
@@ -111,6 +118,8 @@ pub fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::SendTest(arguments) => send_test::run(&arguments),
+        Command::Redeliver(arguments) => redeliver::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "spwatch", &mut script);

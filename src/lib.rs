@@ -8,6 +8,7 @@ pub mod alert;
 pub mod assess;
 pub mod cli;
 pub mod config;
+pub mod delivery;
 pub mod devhost;
 pub mod finding;
 pub mod handler;

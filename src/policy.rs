@@ -54,6 +54,7 @@ pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
 pub use include::{Include, MissingInclude, includes};
 pub(crate) use secret::looks_like_secret;
+pub(crate) use suggest::nearest;
 pub use suite::CaseResult;
 
 use crate::verdict::{ReasonSet, Severity, Verdict};
@@ -237,6 +238,19 @@ impl Sink {
             .iter()
             .filter(|(key, _)| document::is_secret_setting(key))
             .map(|(_, value)| value)
+    }
+
+    /// The secrets that are written into the policy itself.
+    pub fn literal_secrets(&self) -> impl Iterator<Item = &str> {
+        let references = self
+            .url
+            .iter()
+            .chain(&self.secret)
+            .chain(self.secret_settings());
+        references.filter_map(|reference| match reference {
+            SecretRef::Literal(value) if !value.is_empty() => Some(value.as_str()),
+            _ => None,
+        })
     }
 }
 

@@ -25,6 +25,8 @@ use gate::{Closed, Ended, Gates};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The Standard Webhooks scheme asks for 15 to 30 s.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// As much of an answer is shown.
+const MAX_SHOWN_BYTES: usize = 2048;
 /// A delivery waits that long for others to the same sink to end.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// An answer with a token has a few thousand bytes.
@@ -47,6 +49,19 @@ pub enum Outcome {
         /// Why it did not go.
         reason: String,
     },
+}
+
+/// A request and what came back. The body is the receiver's, and may repeat secrets of the request.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// The status, if there was an answer.
+    pub status: Option<u16>,
+    /// The beginning of the answer's body.
+    pub body: Vec<u8>,
+    /// From the request to the head of the answer.
+    pub elapsed: Duration,
 }
 
 /// A sender that cannot be made.
@@ -92,13 +107,31 @@ impl Sender {
 
     /// Sends a request. `insecure` allows plain http and private targets.
     pub async fn send(&self, request: Request, insecure: bool) -> Outcome {
+        self.exchange_with(request, insecure, 0).await.outcome
+    }
+
+    /// Sends a request, and keeps what came back.
+    pub async fn exchange(&self, request: Request, insecure: bool) -> Exchange {
+        self.exchange_with(request, insecure, MAX_SHOWN_BYTES).await
+    }
+
+    async fn exchange_with(&self, request: Request, insecure: bool, shown: usize) -> Exchange {
+        let started = Instant::now();
         let authorization = request.header("authorization").cloned();
-        let response = match self.execute(request, insecure).await {
+        let mut response = match self.execute(request, insecure).await {
             Ok(response) => response,
-            Err(outcome) => return outcome,
+            Err(outcome) => {
+                return Exchange {
+                    outcome,
+                    status: None,
+                    body: Vec::new(),
+                    elapsed: started.elapsed(),
+                };
+            }
         };
+        let elapsed = started.elapsed();
         let status = response.status();
-        match (status.as_u16(), authorization) {
+        let outcome = match (status.as_u16(), authorization) {
             // Tokens and roles are mended by their owner, not by losing the alert.
             (401 | 403, Some(authorization)) => {
                 if let Some(token) = authorization.reveal().strip_prefix("Bearer ") {
@@ -109,6 +142,19 @@ impl Sender {
                 ))
             }
             _ => outcome(status, retry_after(&response)),
+        };
+        let mut body = Vec::new();
+        while body.len() < shown
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+        body.truncate(shown);
+        Exchange {
+            outcome,
+            status: Some(status.as_u16()),
+            body,
+            elapsed,
         }
     }
 

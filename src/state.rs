@@ -178,8 +178,8 @@ impl State {
     }
 
     fn path(&self, name: &str) -> Path {
-        name.split('/')
-            .fold(self.prefix.clone(), |path, part| path.join(part))
+        let parts = name.split('/').filter(|part| !part.is_empty());
+        parts.fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
     /// Reads a document; `None` if there is none.
@@ -352,7 +352,7 @@ impl State {
         }
     }
 
-    /// The documents whose names begin with `folder/`, in no order.
+    /// The documents whose names begin with `folder/`, in no order; all of them where it is empty.
     ///
     /// # Errors
     /// The store is away or refuses.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::identity::{NAMESPACE, SEPARATOR, hex};
-use super::{Alert, AlertApp, AlertReason, Entity, NextStep, SCHEMA, fit};
+use super::{Alert, AlertApp, AlertReason, AlertSignIn, Entity, NextStep, SCHEMA, fit};
 use crate::sign_in::Timestamp;
 use crate::verdict::Severity;
 
@@ -19,6 +19,9 @@ pub const ALERT_STORM: &str = "alert-storm";
 pub const STREAM_SILENT: &str = "stream-silent";
 /// The rule of a partition that is read long after it was written.
 pub const STREAM_LAGGING: &str = "stream-lagging";
+
+/// The rule of an alert by which a sink is tried.
+pub const TEST: &str = "send-test";
 
 /// What is said of spwatch itself.
 struct Word<'a> {
@@ -184,6 +187,59 @@ pub fn stream_lagging(
         },
     }
     .into_alert(now)
+}
+
+/// An alert by which a sink is tried, with something in every field; it says so wherever it is read.
+///
+/// The address is one of those that are kept for documents (RFC 5737).
+pub fn test(id: Uuid, severity: Severity, now: Timestamp) -> Alert {
+    let app_id = "00000000-1111-2222-3333-444444444444".to_owned();
+    let name = "spwatch test (no real application)".to_owned();
+    let word = Word {
+        rule: TEST,
+        severity,
+        title: "spwatch test: this alert was sent by hand to try the sink".to_owned(),
+        message: "Nobody signed in: this alert was made by `spwatch send-test`.".to_owned(),
+        about: &[],
+        occurrence: &id.to_string(),
+        time: now,
+        next_step: NextStep {
+            title: "Nothing is to be done: it has arrived".to_owned(),
+            text: "spwatch send-test".to_owned(),
+        },
+    };
+    let mut alert = word.into_alert(now);
+    alert.id = id;
+    alert.app.name = Some(name.clone());
+    alert.app.app_id = Some(app_id.clone());
+    alert.sign_in = Some(AlertSignIn {
+        id: "spwatch-test".to_owned(),
+        time: now,
+        time_generated: None,
+        outcome: Cow::Borrowed("success"),
+        result_code: Some("0".to_owned()),
+        ip: Some("203.0.113.7".to_owned()),
+        caller_ip: None,
+        country: Some("CH".to_owned()),
+        state: None,
+        city: Some("Zürich".to_owned()),
+        resource: Some("Microsoft Graph".to_owned()),
+        credential_key_id: None,
+        credential_type: None,
+        correlation_id: None,
+    });
+    alert.evidence = vec!["spwatch-test".to_owned()];
+    alert.entities = vec![
+        Entity::Ip {
+            address: "203.0.113.7".to_owned(),
+            location: None,
+        },
+        Entity::CloudApplication {
+            name,
+            app_id: Some(app_id),
+        },
+    ];
+    alert
 }
 
 /// What an application's alerts are counted by: an entry of the policy, or an application that is not listed.

@@ -1,23 +1,20 @@
 //! `POST /Deliver` and `POST /Poisoned`: one alert from the queue → one request to its sink.
 //!
-//! Here is what becomes of the outcome; the request itself is [`sink`]'s, sending it
-//! the [`Sender`]'s. What is delivered or kept is marked: the mark is what lets `SignIns` hold a repeat back.
+//! Here is what becomes of the outcome; the sending is [`delivery`](crate::delivery)'s. What is delivered or kept is marked: the mark is what lets `SignIns` hold a repeat back.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::warn;
-use uuid::Uuid;
 
 use super::answer::{Answer, Outputs};
 use super::policy_store::PolicyStore;
 use super::shared::Shared;
 use super::wire::Message;
-use crate::config::{SecretError, resolve};
-use crate::merge::{Delivery, Mark, MarkKind, Marks};
-use crate::policy::{SecretRef, Sink};
+use crate::delivery::{AlertKey, Kept, Lookup, send};
+use crate::merge::{Mark, MarkKind, Marks};
 use crate::sender::{Outcome, Sender};
 use crate::sign_in::Timestamp;
-use crate::sink::{self, Destination, QueuedAlert};
+use crate::sink::QueuedAlert;
 
 /// A message whose sink the policy does not have is tried this often before it is kept: the policy
 /// that names the sink may not have arrived yet.
@@ -29,30 +26,6 @@ struct QueueMessage<'a> {
     sink: String,
     #[serde(borrow)]
     alert: &'a RawValue,
-}
-
-/// What a delivery needs of an alert.
-#[derive(Debug, Deserialize)]
-struct AlertKey {
-    id: Uuid,
-    #[serde(default)]
-    update: bool,
-    #[serde(default)]
-    count: u64,
-}
-
-/// An alert that is kept instead of delivered.
-#[derive(Serialize)]
-struct Undelivered<'a> {
-    reason: String,
-    sink: Option<&'a str>,
-    kept: Timestamp,
-    dequeue_count: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    alert: Option<&'a RawValue>,
-    /// The message as it came, where it is no alert.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
 }
 
 /// How a delivery ended, for the log.
@@ -73,7 +46,7 @@ pub(super) struct Tools<'a> {
     pub(super) policies: &'a PolicyStore,
     pub(super) sender: &'a Sender,
     pub(super) shared: &'a Shared,
-    pub(super) lookup: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    pub(super) lookup: &'a Lookup<'a>,
 }
 
 impl Tools<'_> {
@@ -86,7 +59,7 @@ impl Tools<'_> {
         let Some(policy) = self.policies.current().await else {
             return retry("no policy can be loaded".to_owned());
         };
-        let delivery = delivery(&queued, &key);
+        let delivery = key.to_sink(&queued.sink);
         if queued.sink.is_empty() {
             let reason = "the policy has no sink to send it to".to_owned();
             return self.keep(message, &queued, &key, reason, now).await;
@@ -125,7 +98,12 @@ impl Tools<'_> {
                 return retry(format!("sink {}: {reason}", sink.name));
             }
         };
-        let outcome = send(sink, self.sender, &queued, &delivery, now, self.lookup).await;
+        let id = delivery.id();
+        let alert = QueuedAlert {
+            id: &id,
+            json: queued.alert.get(),
+        };
+        let outcome = send(sink, self.sender, alert, now, self.lookup).await;
         pass.leave(&outcome);
         match outcome {
             Outcome::Delivered => {
@@ -158,7 +136,7 @@ impl Tools<'_> {
         let Some((queued, key)) = parse(&message.text) else {
             return keep(message, None, reason, now);
         };
-        if let Some(last) = self.shared.failure(&delivery(&queued, &key)).await {
+        if let Some(last) = self.shared.failure(&key.to_sink(&queued.sink)).await {
             reason = format!("{reason}; the last at {}: {}", last.at, last.reason);
         }
         self.keep(message, &queued, &key, reason, now).await
@@ -175,18 +153,10 @@ impl Tools<'_> {
         now: Timestamp,
     ) -> (Answer, Ending) {
         let mark = Mark::new(key.count, now);
-        let delivery = delivery(queued, key);
+        let delivery = key.to_sink(&queued.sink);
         // Without the mark its repeats are kept too.
         let _ = self.shared.mark(&delivery, MarkKind::Kept, &mark).await;
         keep(message, Some(queued), reason, now)
-    }
-}
-
-fn delivery(queued: &QueueMessage<'_>, key: &AlertKey) -> Delivery {
-    Delivery {
-        alert: key.id,
-        sink: queued.sink.clone(),
-        update: key.update,
     }
 }
 
@@ -197,50 +167,9 @@ fn done() -> Answer {
     }
 }
 
-async fn send(
-    sink: &Sink,
-    sender: &Sender,
-    queued: &QueueMessage<'_>,
-    delivery: &Delivery,
-    now: Timestamp,
-    lookup: &(dyn Fn(&str) -> Option<String> + Sync),
-) -> Outcome {
-    let degraded = |reason: String| Outcome::Transient {
-        reason,
-        retry_after: None,
-    };
-    let fetch = |reference: &SecretRef| {
-        resolve(reference, lookup).map_err(|error: SecretError| error.to_string())
-    };
-    let destination = match Destination::of(sink, &fetch, lookup) {
-        Ok(destination) => destination,
-        Err(error) => return degraded(error.to_string()),
-    };
-    let token = match destination.token_source() {
-        Some(source) => match sender.token(source, sink.insecure, now).await {
-            Ok(token) => Some(token),
-            Err(outcome) => return outcome,
-        },
-        None => None,
-    };
-    let id = delivery.id();
-    let alert = QueuedAlert {
-        id: &id,
-        json: queued.alert.get(),
-    };
-    match sink::request(&destination, alert, token.as_ref(), now) {
-        Ok(request) => sender.send(request, sink.insecure).await,
-        // A mistyped secret is mended by its owner, not by losing the alert.
-        Err(error) if error.is_mendable() => degraded(error.to_string()),
-        Err(error) => Outcome::Permanent {
-            reason: error.to_string(),
-        },
-    }
-}
-
 fn parse(text: &str) -> Option<(QueueMessage<'_>, AlertKey)> {
     let queued: QueueMessage<'_> = serde_json::from_str(text).ok()?;
-    let key = serde_json::from_str(queued.alert.get()).ok()?;
+    let key = AlertKey::of(queued.alert).ok()?;
     Some((queued, key))
 }
 
@@ -254,12 +183,12 @@ fn keep(
     reason: String,
     now: Timestamp,
 ) -> (Answer, Ending) {
-    let record = Undelivered {
-        sink: queued.map(|queued| queued.sink.as_str()),
+    let record = Kept {
+        sink: queued.map(|queued| queued.sink.clone()),
         kept: now,
         dequeue_count: message.dequeue_count,
         alert: queued.map(|queued| queued.alert),
-        message: queued.is_none().then_some(message.text.as_str()),
+        message: queued.is_none().then(|| message.text.clone()),
         reason: reason.clone(),
     };
     match serde_json::to_string(&record) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Policy, SecretRef, Sink, Source, looks_like_secret};
+use crate::policy::{Policy, Sink, Source, looks_like_secret};
 
 /// The document's name.
 pub(super) const NAME: &str = "policy/accepted.json";
@@ -79,17 +79,8 @@ fn misplaced_secrets(source: &Source) -> Vec<String> {
 }
 
 fn literals(sink: &Sink) -> impl Iterator<Item = &str> {
-    let references = sink
-        .url
-        .iter()
-        .chain(&sink.secret)
-        .chain(sink.secret_settings());
-    references.filter_map(move |reference| match reference {
-        SecretRef::Literal(value) if !value.is_empty() && !is_local_test(sink, value) => {
-            Some(value.as_str())
-        }
-        _ => None,
-    })
+    sink.literal_secrets()
+        .filter(|value| !is_local_test(sink, value))
 }
 
 /// A loopback address of a local test leads nobody anywhere.

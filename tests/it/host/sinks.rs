@@ -11,6 +11,7 @@ use spwatch::sign_in::Timestamp;
 use spwatch::sink::{self, Destination, QueuedAlert, Secret};
 
 use super::rig::*;
+use crate::binary::Ran;
 
 const WORKSPACE: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/soc/providers/Microsoft.OperationalInsights/workspaces/soc";
 
@@ -256,4 +257,205 @@ async fn without_a_token_one_sink_waits_alone() {
         !log.contains("S3CRETWORDS") && !log.contains(ACCESS_TOKEN),
         "{log}"
     );
+}
+
+/// `send-test` for every kind of sink: the receiver gets a marked alert, and no secret is shown, not even where the
+/// receiver says it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_alert_is_sent_and_shown_without_its_secrets() {
+    let setup = settings(Setup::new(Some(&text())).await);
+    let mut secrets: Vec<&str> = SECRETS.iter().map(|(_, value)| *value).collect();
+    let key = SIGNING_KEY.strip_prefix("whsec_").unwrap();
+    secrets.extend(["T0PSECRETPATH", ACCESS_TOKEN, key]);
+    // A token's answer, and everything that must not be shown.
+    let mut echo: Value = json!({"access_token": ACCESS_TOKEN, "expires_in": 3600});
+    echo["said"] = json!(secrets);
+    echo["url"] = json!(setup.receiver.url("/T0PSECRETPATH/TEAMS"));
+    setup
+        .receiver
+        .always(Reply::status(200).with_body(echo.to_string()));
+    for (name, _) in SINKS {
+        let before = setup.receiver.received().len();
+        let ran = command(&setup, &["send-test", "--sink", name]).await;
+        assert_eq!(ran.code, Some(0), "{name}: {}", ran.text());
+        let received = setup.receiver.received();
+        let sent = received[before..]
+            .iter()
+            .find(|request| !is_token_request(request))
+            .unwrap();
+        let body = String::from_utf8(sent.body.to_vec()).unwrap();
+        assert!(body.contains("spwatch test"), "{name}: {body}");
+        assert!(ran.stdout.contains("200 after"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("spwatch test"), "{}", ran.stdout);
+        let text = ran.text();
+        for secret in &secrets {
+            // What the receiver says back of other sinks' secrets is not this one's to know.
+            let own = body.contains(secret)
+                || sent.path.contains(secret)
+                || sent
+                    .headers
+                    .values()
+                    .any(|value| value.to_str().is_ok_and(|text| text.contains(secret)));
+            assert!(!own || !text.contains(secret), "{name}: {secret}: {text}");
+        }
+        assert!(!text.contains("T0PSECRETPATH"), "{name}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_alert_that_is_not_taken_is_explained() {
+    let setup = settings(Setup::new(Some(&text())).await);
+    setup
+        .receiver
+        .always(Reply::status(404).with_body("no such hook"));
+    let ran = command(&setup, &["send-test", "--sink", "slack"]).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stdout.contains("404 after") && ran.stdout.contains("no such hook"),
+        "{}",
+        ran.text()
+    );
+    assert!(
+        ran.stderr.contains("help: the address is mistyped"),
+        "{}",
+        ran.text()
+    );
+    let sent = setup.receiver.received().len();
+    let dry = command(&setup, &["send-test", "--sink", "slack", "--dry-run"]).await;
+    assert_eq!((dry.code, setup.receiver.received().len()), (Some(0), sent));
+    let wrong = command(&setup, &["send-test", "--sink", "slak"]).await;
+    assert_eq!(wrong.code, Some(1));
+    assert!(
+        wrong.stderr.contains("did you mean slack?"),
+        "{}",
+        wrong.stderr
+    );
+    let many = command(&setup, &["send-test"]).await;
+    assert!(
+        many.stderr.contains("name the sink with --sink"),
+        "{}",
+        many.stderr
+    );
+    let mut setup = setup;
+    setup.settings.set(
+        "URL_SLACK",
+        "@Microsoft.KeyVault(SecretUri=https://v.example/secrets/T0P)",
+    );
+    let unresolved = command(&setup, &["send-test", "--sink", "slack"]).await;
+    assert_eq!(unresolved.code, Some(1));
+    assert!(
+        unresolved.stderr.contains("URL_SLACK") && !unresolved.stderr.contains("T0P"),
+        "{}",
+        unresolved.stderr
+    );
+}
+
+/// Kept alerts of a folder and of a container are sent, removed and noted; what is not taken stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_alerts_are_sent_again() {
+    let azurite = crate::azurite::Azurite::start().await;
+    azurite.create_container("spwatch-state").await;
+    let text = policy(SOC);
+    let rig = Setup::new(Some(&text)).await.on(&azurite).start().await;
+    rig.receiver.always(Reply::status(400));
+    let event = |number: u32| {
+        let ip = format!("198.51.100.{number}");
+        envelope(&[record(&number.to_string(), PAYROLL, &ip, number)])
+    };
+    let events: Vec<String> = (1..4).map(event).collect();
+    rig.judge(&events).await;
+    let account = azurite.account();
+    let kept = account.blobs("spwatch-undelivered").await;
+    assert_eq!(kept.len(), 3);
+    rig.keep_house().await;
+    let (_, before) = super::housekeeping::status(&rig).await;
+    assert_eq!(before["housekeeping"]["undelivered"], 3);
+
+    let run =
+        async |arguments: &[&str]| spwatch_with(&rig.settings, &rig.policy_file(), arguments).await;
+    let dry = run(&["redeliver", "--dry-run"]).await;
+    assert_eq!(dry.code, Some(0), "{}", dry.text());
+    assert!(
+        dry.stdout.contains("3 alerts to be sent") && dry.stdout.contains("400 Bad Request"),
+        "{}",
+        dry.text()
+    );
+    let refused = run(&["redeliver"]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stdout.contains("0 alerts delivered, 3 left"),
+        "{}",
+        refused.text()
+    );
+    rig.receiver.always(Reply::status(200));
+    let sent = run(&["redeliver"]).await;
+    assert_eq!(sent.code, Some(0), "{}", sent.text());
+    assert!(
+        sent.stdout.contains("3 alerts delivered, 0 left"),
+        "{}",
+        sent.text()
+    );
+    assert!(account.blobs("spwatch-undelivered").await.is_empty());
+    let taken: Vec<_> = rig
+        .receiver
+        .received()
+        .into_iter()
+        .filter(|request| request.status == Some(200))
+        .collect();
+    assert_eq!(ids(&taken), due(&text, &events));
+    // The handler knows: a repeat is held back, and nothing counts as undelivered.
+    rig.judge(&[event(1)]).await;
+    let rig = rig.replace_host().await;
+    rig.keep_house().await;
+    let (_, after) = super::housekeeping::status(&rig).await;
+    assert_eq!(after["housekeeping"]["undelivered"], 0);
+    assert_eq!(
+        rig.receiver
+            .received()
+            .iter()
+            .filter(|request| request.status == Some(200))
+            .count(),
+        3
+    );
+
+    // From files: one that is none, and one for a sink that is no more.
+    let folder = rig.folder.path().join("kept");
+    std::fs::create_dir(&folder).unwrap();
+    let mut renamed: Value = serde_json::from_str(&kept[0].1).unwrap();
+    renamed["sink"] = json!("old-name");
+    std::fs::write(folder.join("a.json"), renamed.to_string()).unwrap();
+    std::fs::write(folder.join("b.json"), "{}").unwrap();
+    let path = folder.display().to_string();
+    let run =
+        async |arguments: &[&str]| spwatch_with(&rig.settings, &rig.policy_file(), arguments).await;
+    let left = run(&["redeliver", &path]).await;
+    assert_eq!(left.code, Some(1));
+    assert!(
+        left.stdout
+            .contains("0 alerts delivered, 1 left, 1 document that cannot be read"),
+        "{}",
+        left.text()
+    );
+    let sent = run(&["redeliver", &path, "--sink", "soc"]).await;
+    assert!(
+        sent.stdout
+            .contains("1 alert delivered, 0 left, 1 document"),
+        "{}",
+        sent.text()
+    );
+    assert!(!folder.join("a.json").exists() && folder.join("b.json").exists());
+}
+
+async fn command(setup: &Setup, arguments: &[&str]) -> Ran {
+    let policy = setup.folder.path().join("policy.toml");
+    spwatch_with(&setup.settings, &policy, arguments).await
+}
+
+/// Runs the binary with those settings alone.
+async fn spwatch_with(settings: &Settings, policy: &std::path::Path, arguments: &[&str]) -> Ran {
+    let mut command = crate::binary::spwatch(std::path::Path::new("/"));
+    command.args(arguments).arg("--policy").arg(policy);
+    command.envs(settings.iter());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    Ran::of(output.await.unwrap())
 }
