@@ -18,7 +18,7 @@ use uuid::Uuid;
 const PROGRAM: &str = "target/azurite/node_modules/azurite/dist/src/azurite.js";
 const ACCOUNT: &str = "devstoreaccount1";
 /// Every emulator's key (Azure/Azurite `README.md`).
-const KEY: &str =
+pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A running Azurite with storage of its own.

@@ -2,6 +2,7 @@
 //!
 //! Every wait is for something to have happened; no sleep decides a result.
 
+mod canaries;
 mod crash;
 mod delivery;
 mod faults;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use spwatch::devhost::{Reply, Request};
+use spwatch::devhost::{Event, Reply, Request};
 
 use super::rig::*;
 
@@ -127,6 +127,36 @@ async fn a_stream_that_falls_silent_is_said_once_until_it_is_back() {
     let silent = of_rule(&rig, "stream-silent");
     assert_eq!(silent.len(), 2);
     assert_ne!(silent[0]["id"], silent[1]["id"]);
+}
+
+#[tokio::test]
+async fn a_partition_that_is_read_too_late_is_said_once() {
+    let rig = start(&policy(SOC)).await;
+    let enqueued = |id: &str, hours: i64| {
+        Event::from(envelope(&[record(id, PAYROLL, HOME, 1)]))
+            .enqueued_at(chrono::Utc::now() - chrono::TimeDelta::hours(hours))
+    };
+    for hours in [11, 13, 14] {
+        rig.host.send(0, [enqueued("late", hours)]).unwrap();
+        rig.drain().await;
+        rig.keep_house().await;
+        rig.drain().await;
+        let said = of_rule(&rig, "stream-lagging").len();
+        assert_eq!(said, usize::from(hours > 12), "{hours}");
+    }
+    let alert = &of_rule(&rig, "stream-lagging")[0];
+    assert_eq!(alert["severity"], "critical");
+    assert!(
+        alert["title"].as_str().unwrap().contains("partition 0"),
+        "{alert}"
+    );
+    let (code, body) = status(&rig).await;
+    assert_eq!(code, 503);
+    assert!(body["problems"].to_string().contains("read late"), "{body}");
+    rig.host.send(0, [enqueued("in time", 0)]).unwrap();
+    rig.drain().await;
+    rig.keep_house().await;
+    assert_eq!(status(&rig).await.0, 200);
 }
 
 #[tokio::test]
