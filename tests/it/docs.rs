@@ -10,12 +10,13 @@ use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "docs/delivery.md",
     "docs/logs.md",
     "docs/performance.md",
     "docs/policy.md",
@@ -314,5 +315,28 @@ fn links_lead_somewhere() {
                 assert!(found, "{name}: {target}");
             }
         }
+    }
+}
+
+/// Each crash point of docs/delivery.md names the test that kills the handler there.
+#[test]
+fn the_points_of_delivery_are_tested() {
+    let page = read("docs/delivery.md");
+    let section = section(&page, "## What happens when a process dies");
+    let points = section.lines().filter(|line| {
+        let cell = line.split('|').nth(1).unwrap_or_default().trim();
+        cell.len() == 1 && cell.chars().all(|letter| letter.is_ascii_uppercase())
+    });
+    let named: Vec<&str> = points
+        .map(|line| line.rsplit('|').nth(1).unwrap().trim().trim_matches('`'))
+        .collect();
+    assert_eq!(named.len(), 15);
+    let folder = root().join("tests/it/host");
+    let sources: String = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for name in named {
+        assert!(sources.contains(&format!("async fn {name}()")), "{name}");
     }
 }

@@ -138,6 +138,13 @@ fn the_functions_are_wired_to_one_another() {
             "spwatch-undelivered/{rand-guid}.json"
         );
     }
+    let house = function("Housekeeping");
+    assert_eq!(binding(house, "alerts")["queueName"], "spwatch-alerts");
+    assert_eq!(binding(house, "timer")["schedule"], "0 * * * * *");
+    assert_eq!(house["retry"]["strategy"], "fixedDelay");
+    let status = function("Status");
+    assert_eq!(binding(status, "req")["authLevel"], "function");
+    assert_eq!(binding(status, "res")["type"], "http");
     // A queue has no retry policy: its dequeue count is one.
     assert!(deliver["retry"].is_null() && poisoned["retry"].is_null());
 }
