@@ -52,6 +52,9 @@ const SMALL_BATCH: usize = 256 << 10;
 /// Room for a body of unknown length, before it grows.
 const USUAL_BODY: usize = 256 << 10;
 
+/// A batch asks the state store for that long at most, from its arrival on.
+const STATE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Looks up an environment variable.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -160,6 +163,7 @@ pub async fn serve(config: &Config, app: App) -> Result<(), ServeError> {
         if policies.current().await.is_none() {
             error!("no policy can be loaded: sign-ins wait in the Event Hub until there is one");
         }
+        policies.watch().await;
     });
     listen::listen(listener, router(app), async {
         let signal = signalled().await;
@@ -260,6 +264,8 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         Err(answer) => return answer.into_response(),
     };
     let shared = Arc::clone(&app.shared);
+    // A slow store must not make the answer late: the host would kill the process.
+    let patience = STATE_PATIENCE.min(app.deadline / 2);
     let batch = Unjudged {
         bytes,
         _share: share,
@@ -286,7 +292,11 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     let mut settled = Settled::default();
     let answer = match answer {
         Answer::Done { mut outputs, logs } if !due.is_empty() => {
-            match merging::settle(&shared, due, cap, now()).await {
+            let asked = merging::Asked {
+                shared: &shared,
+                until: started + patience,
+            };
+            match merging::settle(asked, due, cap, now()).await {
                 Ok(done) => {
                     settled = done;
                     outputs.alerts = std::mem::take(&mut settled.messages);

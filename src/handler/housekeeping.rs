@@ -236,7 +236,8 @@ impl Run<'_> {
             .map(|(id, _)| id.clone())
             .collect();
         let alerts = stream.alerts(&limits, self.now);
-        if alerts.is_empty() {
+        // Without a policy nobody can be told: later, then.
+        if alerts.is_empty() || self.policy.is_none() {
             return;
         }
         let mut on_their_way = true;
@@ -448,9 +449,11 @@ impl Run<'_> {
         if lock(&self.house.expired).is_some_and(|at| at.elapsed() < EXPIRING) {
             return Ok(());
         }
-        let oldest = self.policy.map(|policy| policy.defaults.max_event_age);
-        let life = TimeDelta::days(LIFE_DAYS)
-            .max(oldest.unwrap_or_default().min(TimeDelta::days(3650)) + TimeDelta::days(1));
+        let longest = self.policy.map_or(TimeDelta::zero(), |policy| {
+            let merge = TimeDelta::seconds(policy.defaults.merge_seconds);
+            policy.defaults.max_event_age.max(merge)
+        });
+        let life = TimeDelta::days(LIFE_DAYS).max(longest + TimeDelta::days(1));
         let before = self.now.utc() - life;
         for folder in ["marks", "windows", "caps", "failures", "outbox"] {
             for listed in self.shared.list(folder).await? {

@@ -1,11 +1,12 @@
 //! Due alerts → queue messages: repeats held back where their first alert is proven to be out, storms rolled up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use uuid::Uuid;
 
-use super::shared::{Shared, queue_message};
+use super::shared::{Away, Shared, queue_message};
 use crate::alert::own::{Storm, alert_storm};
 use crate::alert::{Alert, MAX_EVIDENCE, Merged};
 use crate::merge::{Delivery, Marks, Window};
@@ -70,12 +71,30 @@ impl Weighed {
     }
 }
 
-/// Decides of every due alert of a batch. Without the state store all of them are sent as they are.
+/// The state store, asked up to a point in time.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) until: Instant,
+}
+
+impl<'a> Asked<'a> {
+    /// The store, while there is time.
+    fn in_time(&self) -> Result<&'a Shared, Away> {
+        match Instant::now() < self.until {
+            true => Ok(self.shared),
+            false => Err(Away),
+        }
+    }
+}
+
+/// Decides of every due alert of a batch. Without the state store, or with no more time to ask it, they are sent as
+/// they are.
 ///
 /// # Errors
 /// An alert cannot be written as JSON.
 pub(super) async fn settle(
-    shared: &Shared,
+    shared: Asked<'_>,
     due: Vec<Due>,
     cap: u32,
     now: Timestamp,
@@ -109,7 +128,7 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-async fn weigh(shared: &Shared, due: Vec<Due>) -> Vec<Weighed> {
+async fn weigh(shared: Asked<'_>, due: Vec<Due>) -> Vec<Weighed> {
     futures_util::stream::iter(due)
         .map(|due| async move {
             let mut weighed = Weighed { due, marks: None };
@@ -117,8 +136,11 @@ async fn weigh(shared: &Shared, due: Vec<Due>) -> Vec<Weighed> {
                 let mut sinks = weighed.due.sinks.iter();
                 sinks.all(|sink| marks.get(&weighed.delivery(sink)).is_some())
             };
-            let marks = shared.marks(weighed.due.alert.id, enough).await.ok();
-            weighed.marks = marks;
+            let marks = match shared.in_time() {
+                Ok(shared) => shared.marks(weighed.due.alert.id, enough).await,
+                Err(away) => Err(away),
+            };
+            weighed.marks = marks.ok();
             weighed
         })
         .buffered(AT_ONCE)
@@ -127,7 +149,7 @@ async fn weigh(shared: &Shared, due: Vec<Due>) -> Vec<Weighed> {
 }
 
 /// Takes out what is beyond the cap, and makes one alert of it for each application and hour.
-async fn roll_up(shared: &Shared, weighed: Vec<Weighed>, cap: u32) -> (Vec<Weighed>, Vec<Due>) {
+async fn roll_up(shared: Asked<'_>, weighed: Vec<Weighed>, cap: u32) -> (Vec<Weighed>, Vec<Due>) {
     let mut asked: BTreeMap<Storm, Vec<Uuid>> = BTreeMap::new();
     for weighed in weighed.iter().filter(|weighed| !weighed.open().is_empty()) {
         asked
@@ -137,7 +159,10 @@ async fn roll_up(shared: &Shared, weighed: Vec<Weighed>, cap: u32) -> (Vec<Weigh
     }
     let answers: Vec<_> = futures_util::stream::iter(asked)
         .map(|(storm, alerts)| async move {
-            let answer = shared.admit(&storm, &alerts, cap).await;
+            let answer = match shared.in_time() {
+                Ok(shared) => shared.admit(&storm, &alerts, cap).await,
+                Err(away) => Err(away),
+            };
             (storm, answer)
         })
         .buffered(AT_ONCE)
@@ -192,8 +217,11 @@ fn add(rolled: &mut Due, due: &Due) {
 }
 
 /// The alert as it stands with everything that its window has seen; as it is, where that cannot be known.
-async fn merged(shared: &Shared, weighed: &Weighed, now: Timestamp) -> Alert {
+async fn merged(shared: Asked<'_>, weighed: &Weighed, now: Timestamp) -> Alert {
     let due = &weighed.due;
+    let Ok(shared) = shared.in_time() else {
+        return due.alert.clone();
+    };
     if due.merge_seconds == 0 || weighed.marks.is_none() {
         return due.alert.clone();
     }

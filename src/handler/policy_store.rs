@@ -88,8 +88,28 @@ impl PolicyStore {
 
     /// The policy in force, if what it was read from is as it was: a look at times, and no more. `None` says nothing.
     pub fn unchanged(&self) -> Option<Arc<Policy>> {
+        if self.is_watched() {
+            return self.current.load_full();
+        }
         let seen = self.seen.try_lock().ok()?;
         self.current.load_full().filter(|_| self.is_same(&seen))
+    }
+
+    /// Whether nobody needs to look at the source, since [`PolicyStore::watch`] does.
+    fn is_watched(&self) -> bool {
+        matches!(self.source, PolicySource::Blobs(_))
+    }
+
+    /// Looks at a policy in a container from time to time, so that no batch waits for the store. Ends at once for one
+    /// on disk, where each batch looks for itself.
+    pub async fn watch(&self) {
+        while self.is_watched() {
+            tokio::time::sleep(BLOB_LOOKS).await;
+            let mut seen = self.seen.lock().await;
+            if !self.is_same(&seen) {
+                self.look(&mut seen).await;
+            }
+        }
     }
 
     /// The policy that stays out of force because it has errors or cannot be read.
@@ -105,7 +125,7 @@ impl PolicyStore {
                 Stamp::of(root, seen.texts.as_ref(), SystemTime::now()).is_same(earlier)
             }
             (PolicySource::File(_), _) => false,
-            (PolicySource::Blobs(_), _) => seen.looked_within(BLOB_LOOKS),
+            (PolicySource::Blobs(_), _) => seen.looked_within(BLOB_LOOKS / 2),
         }
     }
 
@@ -113,6 +133,11 @@ impl PolicyStore {
     ///
     /// `None` where there never was a valid one.
     pub async fn current(&self) -> Option<Arc<Policy>> {
+        if self.is_watched()
+            && let Some(policy) = self.current.load_full()
+        {
+            return Some(policy);
+        }
         let mut seen = self.seen.lock().await;
         if !self.is_same(&seen) {
             self.look(&mut seen).await;

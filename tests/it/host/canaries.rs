@@ -103,6 +103,8 @@ async fn no_secret_is_written_anywhere() {
     setup.settings.set("SPWATCH_LOG", "trace");
     setup.max_dequeue_count = Some(4);
     let rig = setup.start().await;
+    // While all is still well, so that the heartbeat is called.
+    rig.keep_house().await;
     let echo =
         json!({"access_token": "eyJC4NARYACCESSTOKEN", "expires_in": 3600, "said": CANARIES});
     let said = |code: u16| Reply::status(code).with_body(echo.to_string());
