@@ -82,7 +82,7 @@ impl Version {
 }
 
 /// A document as it was read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Its content.
     pub bytes: Bytes,
@@ -113,7 +113,7 @@ pub struct Listed {
 }
 
 /// What reading a document anew found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reread {
     /// It is as it was.
     Same,
@@ -234,14 +234,14 @@ impl State {
         }
     }
 
-    /// Writes a document that is not there yet; whether it was not.
+    /// Writes a document that is not there yet. `None`: it was.
     ///
     /// # Errors
     /// The store is away or refuses.
-    pub async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool, StateError> {
+    pub async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Option<Version>, StateError> {
         match self.put(name, bytes, PutMode::Create).await {
-            Ok(()) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Ok(version) => Ok(Some(version)),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(None),
             Err(source) => Err(StateError::new("create", name, source)),
         }
     }
@@ -251,12 +251,13 @@ impl State {
     /// # Errors
     /// The store is away or refuses.
     pub async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<(), StateError> {
-        self.put(name, bytes, PutMode::Overwrite)
-            .await
-            .map_err(|source| StateError::new("write", name, source))
+        match self.put(name, bytes, PutMode::Overwrite).await {
+            Ok(_) => Ok(()),
+            Err(source) => Err(StateError::new("write", name, source)),
+        }
     }
 
-    /// Writes a document that is still as it was seen; whether it was.
+    /// Writes a document that is still as it was seen. `None`: it was not.
     ///
     /// # Errors
     /// The store is away or refuses.
@@ -265,14 +266,14 @@ impl State {
         name: &str,
         bytes: Vec<u8>,
         seen: &Version,
-    ) -> Result<bool, StateError> {
+    ) -> Result<Option<Version>, StateError> {
         let failed = |source: Problem| StateError::new("replace", name, source);
         let Some(lock) = &self.lock else {
             return match self.put(name, bytes, PutMode::Update(seen.0.clone())).await {
-                Ok(()) => Ok(true),
+                Ok(version) => Ok(Some(version)),
                 Err(
                     object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
-                ) => Ok(false),
+                ) => Ok(None),
                 Err(source) => Err(failed(source.into())),
             };
         };
@@ -289,20 +290,23 @@ impl State {
             .map_err(|error| failed(error.into()))?;
         match self.store.head(&self.path(name)).await {
             Ok(meta) if meta.e_tag == seen.0.e_tag => {}
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(source) => return Err(failed(source.into())),
         }
-        self.put(name, bytes, PutMode::Overwrite)
-            .await
-            .map_err(|source| failed(source.into()))?;
-        Ok(true)
+        let put = self.put(name, bytes, PutMode::Overwrite).await;
+        put.map(Some).map_err(|source| failed(source.into()))
     }
 
-    async fn put(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> object_store::Result<()> {
+    async fn put(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        mode: PutMode,
+    ) -> object_store::Result<Version> {
         let options = PutOptions::from(mode);
         let path = self.path(name);
-        self.store.put_opts(&path, bytes.into(), options).await?;
-        Ok(())
+        let put = self.store.put_opts(&path, bytes.into(), options).await?;
+        Ok(Version(put.into()))
     }
 
     /// Changes a JSON document, or makes it: `change` is given what is there and says what is to be there; with
@@ -314,28 +318,52 @@ impl State {
     pub async fn change<T, R>(
         &self,
         name: &str,
-        mut change: impl FnMut(Option<T>) -> (Option<T>, R),
+        change: impl FnMut(Option<T>) -> (Option<T>, R),
     ) -> Result<R, StateError>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let (result, _) = self.change_known(name, None, change).await?;
+        Ok(result)
+    }
+
+    /// As [`State::change`], beginning with a document as it was seen before, which saves reading it where nobody has
+    /// changed it since. What is there afterwards comes back, where that is known.
+    ///
+    /// # Errors
+    /// The store is away or refuses.
+    pub async fn change_known<T, R>(
+        &self,
+        name: &str,
+        known: Option<(T, Version)>,
+        mut change: impl FnMut(Option<T>) -> (Option<T>, R),
+    ) -> Result<(R, Option<(T, Version)>), StateError>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
         let content = |error: serde_json::Error| {
             StateError::new("write", name, Problem::Content(error.to_string()))
         };
+        let mut known = known;
         for _ in 0..MAX_RACES {
-            let found = self.read(name).await?;
-            let old = found.as_ref().and_then(|document| document.json(name));
+            let (old, version) = match known.take() {
+                Some((value, version)) => (Some(value), Some(version)),
+                None => match self.read(name).await? {
+                    Some(document) => (document.json(name), Some(document.version)),
+                    None => (None, None),
+                },
+            };
             let (new, result) = change(old);
             let Some(new) = new else {
-                return Ok(result);
+                return Ok((result, None));
             };
             let bytes = serde_json::to_vec(&new).map_err(content)?;
-            let won = match found {
-                Some(document) => self.replace(name, bytes, &document.version).await?,
+            let won = match version {
+                Some(version) => self.replace(name, bytes, &version).await?,
                 None => self.create(name, bytes).await?,
             };
-            if won {
-                return Ok(result);
+            if let Some(version) = won {
+                return Ok((result, Some((new, version))));
             }
         }
         Err(StateError::new("change", name, Problem::Races))

@@ -137,7 +137,7 @@ async fn weigh(shared: Asked<'_>, due: Vec<Due>) -> Vec<Weighed> {
                 sinks.all(|sink| marks.get(&weighed.delivery(sink)).is_some())
             };
             let marks = match shared.in_time() {
-                Ok(shared) => shared.marks(weighed.due.alert.id, enough).await,
+                Ok(shared) => shared.marks_of_late(weighed.due.alert.id, enough).await,
                 Err(away) => Err(away),
             };
             weighed.marks = marks.ok();
@@ -224,6 +224,10 @@ async fn merged(shared: Asked<'_>, weighed: &Weighed, now: Timestamp) -> Alert {
     };
     if due.merge_seconds == 0 || weighed.marks.is_none() {
         return due.alert.clone();
+    }
+    let has_all = |window: &Window| window.has(&due.alert, &due.sign_ins, &due.sinks);
+    if let Some(alert) = shared.known_window(due.alert.id, has_all) {
+        return alert;
     }
     let all_told = weighed.open().is_empty();
     let changing = shared.change_window(due.alert.id, |known: Option<Window>| match known {

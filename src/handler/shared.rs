@@ -19,7 +19,7 @@ use crate::merge::{
     Admitted, Delivery, Mark, MarkKind, Marks, Pending, Window, failure_name, marks_folder,
 };
 use crate::sign_in::Timestamp;
-use crate::state::{Listed, State, StateError};
+use crate::state::{Listed, State, StateError, Version};
 use crate::stream::{self, Arrivals, Limits, Reading, Stream};
 
 /// The store's own limit is a little lower; a directory on a dead network drive has none.
@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(7);
 const REST: Duration = Duration::from_secs(10);
 /// Arrivals are told this often: silences are measured in minutes.
 const TELLING: Duration = Duration::from_secs(20);
+/// A mark that is not there is looked for again after that long: until then a repeat is sent, and dropped by `Deliver`.
+const UNMARKED: Duration = Duration::from_secs(2);
+/// Windows are remembered up to that many bytes.
+const WINDOW_BYTES: usize = 32 << 20;
 /// As many things are remembered of each kind; beyond that, memory begins anew and asks the store again.
 const REMEMBERED: usize = 20_000;
 
@@ -44,10 +48,39 @@ pub struct Shared {
     resting: Mutex<Option<Instant>>,
     /// Marks never vanish before they are of no use.
     marks: Mutex<HashMap<Uuid, Marks>>,
+    /// When it was seen that an alert has not the marks that were asked for.
+    unmarked: Mutex<HashMap<Uuid, Instant>>,
+    windows: Mutex<Windows>,
+    caps: Mutex<HashMap<String, Admitted>>,
     under_way: Arc<Mutex<HashSet<Delivery>>>,
     failures: Mutex<HashMap<Delivery, String>>,
     arrivals: Mutex<Arrivals>,
     told: Mutex<Option<Instant>>,
+}
+
+/// Windows as they were last written here.
+#[derive(Debug, Default)]
+struct Windows {
+    all: HashMap<Uuid, (Window, Version)>,
+    /// About as many bytes are in all of them.
+    bytes: usize,
+}
+
+impl Windows {
+    fn take(&mut self, alert: Uuid) -> Option<(Window, Version)> {
+        let known = self.all.remove(&alert)?;
+        self.bytes = self.bytes.saturating_sub(known.0.size());
+        Some(known)
+    }
+
+    fn put(&mut self, alert: Uuid, known: (Window, Version)) {
+        if self.bytes > WINDOW_BYTES {
+            *self = Self::default();
+        }
+        self.take(alert);
+        self.bytes += known.0.size();
+        self.all.insert(alert, known);
+    }
 }
 
 /// Why a delivery failed last.
@@ -91,6 +124,9 @@ impl Shared {
             limits,
             resting: Mutex::default(),
             marks: Mutex::default(),
+            unmarked: Mutex::default(),
+            windows: Mutex::default(),
+            caps: Mutex::default(),
             under_way: Arc::default(),
             failures: Mutex::default(),
             arrivals: Mutex::default(),
@@ -138,13 +174,31 @@ impl Shared {
         alert: Uuid,
         enough: impl Fn(&Marks) -> bool,
     ) -> Result<Marks, Away> {
-        if let Some(marks) = lock(&self.marks).get(&alert).filter(|marks| enough(marks)) {
-            return Ok(marks.clone());
+        let known = lock(&self.marks).get(&alert).cloned();
+        if let Some(marks) = known.filter(&enough) {
+            return Ok(marks);
         }
         let listed = self.ask(self.state.list(&marks_folder(alert))).await?;
         let marks = Marks::of(listed.iter().map(|listed| listed.name.as_str()));
         if marks != Marks::default() {
             remember(&self.marks, alert, marks.clone());
+        }
+        Ok(marks)
+    }
+
+    /// As [`Shared::marks`], for whoever does no harm by missing a mark that is new.
+    pub(super) async fn marks_of_late(
+        &self,
+        alert: Uuid,
+        enough: impl Fn(&Marks) -> bool,
+    ) -> Result<Marks, Away> {
+        let seen = lock(&self.unmarked).get(&alert).copied();
+        if seen.is_some_and(|seen| seen.elapsed() < UNMARKED) {
+            return Ok(lock(&self.marks).get(&alert).cloned().unwrap_or_default());
+        }
+        let marks = self.marks(alert, &enough).await?;
+        if !enough(&marks) {
+            remember(&self.unmarked, alert, Instant::now());
         }
         Ok(marks)
     }
@@ -160,6 +214,8 @@ impl Shared {
         let json = serde_json::to_vec(mark).unwrap_or_default();
         let name = delivery.mark_name(kind);
         self.ask(self.state.create(&name, json)).await?;
+        // Whoever judges in this process holds the next repeat back.
+        lock(&self.unmarked).remove(&delivery.alert);
         Ok(())
     }
 
@@ -230,13 +286,31 @@ impl Shared {
         cap: u32,
     ) -> Result<(BTreeSet<Uuid>, usize), Away> {
         let name = Admitted::name(storm);
+        if let Some(known) = lock(&self.caps).get(&name)
+            && let Some(refused) = known.answer(alerts)
+        {
+            return Ok((refused, known.beyond()));
+        }
         let admitting = self.state.change(&name, |known: Option<Admitted>| {
             let mut admitted = known.unwrap_or_default();
             let (refused, changed) = admitted.admit(alerts, cap);
-            let beyond = admitted.beyond();
-            (changed.then_some(admitted), (refused, beyond))
+            (changed.then(|| admitted.clone()), (refused, admitted))
         });
-        self.ask(admitting).await
+        let (refused, admitted) = self.ask(admitting).await?;
+        let beyond = admitted.beyond();
+        remember(&self.caps, name, admitted);
+        Ok((refused, beyond))
+    }
+
+    /// The alert of a window that is known here, if it has all that a batch brought.
+    pub(super) fn known_window(
+        &self,
+        alert: Uuid,
+        has_all: impl Fn(&Window) -> bool,
+    ) -> Option<Alert> {
+        let windows = lock(&self.windows);
+        let (window, _) = windows.all.get(&alert)?;
+        has_all(window).then(|| window.alert.clone())
     }
 
     /// Changes the window of an alert: `change` is given what is there, and says what is to be there.
@@ -245,8 +319,14 @@ impl Shared {
         alert: Uuid,
         change: impl FnMut(Option<Window>) -> (Option<Window>, R),
     ) -> Result<R, Away> {
-        self.ask(self.state.change(&Window::name(alert), change))
-            .await
+        let known = lock(&self.windows).take(alert);
+        let name = Window::name(alert);
+        let changing = self.state.change_known(&name, known, change);
+        let (result, known) = self.ask(changing).await?;
+        if let Some(known) = known {
+            lock(&self.windows).put(alert, known);
+        }
+        Ok(result)
     }
 
     /// Puts an alert into the outbox, for one sink. It stays as it is where it is there already.

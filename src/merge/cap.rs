@@ -46,6 +46,19 @@ impl Admitted {
         (refused, changed)
     }
 
+    /// Those of the alerts that are beyond the cap, if each of them was asked about before: nothing changes that.
+    pub fn answer(&self, alerts: &[Uuid]) -> Option<BTreeSet<Uuid>> {
+        let mut refused = BTreeSet::new();
+        for alert in alerts {
+            if self.beyond.contains(alert) {
+                refused.insert(*alert);
+            } else if !self.admitted.contains(alert) {
+                return None;
+            }
+        }
+        Some(refused)
+    }
+
     /// How many alerts are beyond the cap, as far as they are counted.
     pub fn beyond(&self) -> usize {
         self.beyond.len()
@@ -71,6 +84,8 @@ mod tests {
         assert_eq!(admitted.beyond(), 3);
         let (refused, changed) = admitted.admit(&ids, 3);
         assert_eq!((refused.len(), changed), (3, false));
+        assert_eq!(admitted.answer(&ids[1..4]), Some(BTreeSet::from([ids[3]])));
+        assert_eq!(admitted.answer(&[Uuid::nil()]), None);
         let json = serde_json::to_string(&admitted).unwrap();
         assert_eq!(serde_json::from_str::<Admitted>(&json).unwrap(), admitted);
     }

@@ -63,6 +63,21 @@ impl Window {
         window
     }
 
+    /// Whether it has all that a batch brought.
+    pub fn has(&self, alert: &Alert, sign_ins: &[Merged], sinks: &BTreeSet<String>) -> bool {
+        let full = self.alert.count_is_minimum;
+        let mut sign_ins = sign_ins.iter();
+        alert.count <= self.most
+            && sinks.is_subset(&self.sinks)
+            && sign_ins.all(|sign_in| full || self.counted.contains(&sign_in.key))
+    }
+
+    /// About as many bytes are in it.
+    pub fn size(&self) -> usize {
+        const ALERT: usize = 4096;
+        ALERT + self.counted.len() * 48
+    }
+
     /// Adds what a batch brought; whether anything of it is new.
     pub fn add(&mut self, alert: &Alert, sign_ins: &[Merged], sinks: &BTreeSet<String>) -> bool {
         let mut new = false;
@@ -187,10 +202,12 @@ mod tests {
         assert_eq!(window.alert.evidence, ["5", "6", "7"]);
         let before = window.clone();
         let (alert, sign_ins) = batch(5..8);
+        assert!(window.has(&alert, &sign_ins, &sinks()));
         assert!(!window.add(&alert, &sign_ins, &sinks()));
         assert_eq!(window, before);
         // With other borders, and one that is new.
         let (alert, sign_ins) = batch([7, 4]);
+        assert!(!window.has(&alert, &sign_ins, &sinks()));
         assert!(window.add(&alert, &sign_ins, &sinks()));
         assert_eq!(window.alert.count, 4);
         assert_eq!(window.alert.evidence, ["5", "6", "7", "4"]);

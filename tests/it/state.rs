@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spwatch::state::{Location, State};
+use spwatch::state::{Location, Reread, State};
 
 use crate::azurite::Azurite;
 
@@ -17,11 +17,18 @@ async fn conforms(state: &State) {
 async fn creates_once(state: &State) {
     assert!(state.read("once/a").await.unwrap().is_none());
     assert!(!state.exists("once/a").await.unwrap());
-    assert!(state.create("once/a", b"1".to_vec()).await.unwrap());
-    assert!(!state.create("once/a", b"2".to_vec()).await.unwrap());
+    let created = state.create("once/a", b"1".to_vec()).await.unwrap();
+    assert!(
+        state
+            .create("once/a", b"2".to_vec())
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(state.exists("once/a").await.unwrap());
     let found = state.read("once/a").await.unwrap().unwrap();
     assert_eq!(&*found.bytes, b"1");
+    assert_eq!(Some(found.version), created);
     state.write("once/a", b"3".to_vec()).await.unwrap();
     let found = state.read("once/a").await.unwrap().unwrap();
     assert_eq!(&*found.bytes, b"3");
@@ -32,29 +39,38 @@ async fn creates_once(state: &State) {
 }
 
 async fn replaces_what_was_seen(state: &State) {
-    assert!(state.create("swap/a", b"1".to_vec()).await.unwrap());
+    state.create("swap/a", b"1".to_vec()).await.unwrap();
     let first = state.read("swap/a").await.unwrap().unwrap();
-    assert!(
-        state
-            .replace("swap/a", b"2".to_vec(), &first.version)
-            .await
-            .unwrap()
-    );
+    let replaced = state
+        .replace("swap/a", b"2".to_vec(), &first.version)
+        .await
+        .unwrap();
     // Of the same length and in the same moment: it was changed all the same.
     assert!(
-        !state
+        state
             .replace("swap/a", b"3".to_vec(), &first.version)
             .await
             .unwrap()
+            .is_none()
     );
     let second = state.read("swap/a").await.unwrap().unwrap();
     assert_eq!(&*second.bytes, b"2");
+    assert_eq!(Some(&second.version), replaced.as_ref());
+    assert_eq!(
+        state.read_again("swap/a", replaced.as_ref()).await.unwrap(),
+        Reread::Same
+    );
     state.remove("swap/a").await.unwrap();
     assert!(
-        !state
+        state
             .replace("swap/a", b"4".to_vec(), &second.version)
             .await
             .unwrap()
+            .is_none()
+    );
+    assert_eq!(
+        state.read_again("swap/a", replaced.as_ref()).await.unwrap(),
+        Reread::Gone
     );
     assert!(state.read("swap/a").await.unwrap().is_none());
 }
@@ -62,7 +78,7 @@ async fn replaces_what_was_seen(state: &State) {
 async fn lists_and_removes(state: &State) {
     let names = ["list/a", "list/b/c", "list/b/d.json", "listed/e"];
     for name in names {
-        assert!(state.create(name, Vec::new()).await.unwrap());
+        assert!(state.create(name, Vec::new()).await.unwrap().is_some());
     }
     let listed = |found: Vec<spwatch::state::Listed>| -> BTreeSet<String> {
         found.into_iter().map(|found| found.name).collect()

@@ -17,12 +17,14 @@ pub(crate) const MANY_RANGES: usize = 100_000;
 /// A policy whose entries stand in the file [`INCLUDED`].
 pub(crate) const POLICY_OF_INCLUDE: &str = concat!(
     "version = 1\ninclude = [\"entries.toml\"]\n\n",
-    "[defaults]\nmax_event_age = \"3650d\"\n",
+    "[defaults]\nmax_event_age = \"3650d\"\nmax_alerts_per_hour = 0\n",
 );
 /// A file beside the policy.
 pub(crate) const INCLUDED: &str = "entries.toml";
 /// The records are of one fixed day: they must not grow too old to be sent.
-const POLICY_HEAD: &str = "version = 1\n\n[defaults]\nmax_event_age = \"3650d\"\n";
+/// Nor are there too many of them.
+const POLICY_HEAD: &str =
+    "version = 1\n\n[defaults]\nmax_event_age = \"3650d\"\nmax_alerts_per_hour = 0\n";
 
 const SEED: u64 = 20_261_123;
 const TENANT: &str = "d2eac902-2c5d-4ce1-a3c9-0b6600e03d2c";
