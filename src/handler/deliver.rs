@@ -1,6 +1,7 @@
 //! `POST /Deliver` and `POST /Poisoned`: one alert from the queue → one request to its sink.
 //!
-//! Here is what becomes of the outcome; the sending is [`delivery`](crate::delivery)'s. What is delivered or kept is marked: the mark is what lets `SignIns` hold a repeat back.
+//! Here is what becomes of the outcome; the sending is [`delivery`](crate::delivery)'s. What is delivered or kept is
+//! marked: the mark is what lets `SignIns` hold a repeat back.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -11,18 +11,6 @@ use super::rig::*;
 const PARTITIONS: usize = 4;
 const EVENTS: u32 = 400;
 
-/// A small generator of numbers, the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
-
 /// Four hundred events: quiet ones, due ones, repeats of both, and rubbish in between.
 fn events(random: &mut Random) -> Vec<String> {
     let one = |random: &mut Random, number: u32| -> Value {
@@ -40,10 +28,7 @@ fn events(random: &mut Random) -> Vec<String> {
     for number in 0..EVENTS {
         let event = match random.below(12) {
             0 => "{\"category\": broken".to_owned(),
-            1 if !events.is_empty() => {
-                let earlier = usize::try_from(random.below(events.len() as u64)).unwrap();
-                events[earlier].clone()
-            }
+            1 if !events.is_empty() => events[random.index(events.len())].clone(),
             2 => envelope(&[one(random, number), one(random, number + EVENTS)]),
             _ => envelope(&[one(random, number)]),
         };
@@ -64,7 +49,7 @@ enum Fault {
 /// Faults until nothing is left to do. Answers and messages so far say when: a fault is due once
 /// some more have been seen, so that it falls into the middle of work, wherever that is.
 async fn play(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let text = policy(SOC);
     let events = events(&mut random);
     let expected = due(&text, &events);
@@ -100,7 +85,7 @@ async fn play(seed: u64) {
     ];
     for (number, fault) in faults.into_iter().enumerate() {
         let seen = rig.journal.count(|_| true);
-        let more = usize::try_from(random.below(120)).unwrap();
+        let more = random.index(120);
         let at_once = random.below(3) == 0;
         until(
             // Where there is less left to do than that, the fault comes after it.
@@ -116,7 +101,7 @@ async fn play(seed: u64) {
             Fault::Handler => rig.host.kill_now().await,
             Fault::Host => rig = rig.replace_host().await,
             Fault::Queue => {
-                let passing = usize::try_from(random.below(4)).unwrap();
+                let passing = random.index(4);
                 rig.cloud.queue("spwatch-alerts").fail_puts(passing, 3);
             }
             Fault::Receiver => {

@@ -23,30 +23,6 @@ const PARTITIONS: usize = 2;
 const EVENTS: u32 = 24;
 const FAULTS: usize = 6;
 
-/// A small generator of numbers, the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        (0..8).for_each(|_| {
-            random.below(2);
-        });
-        random
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-
-    fn index(&mut self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).unwrap()
-    }
-}
-
 /// The receiver has a second address.
 const OWNER_HOOK: &str = "/hooks/0WNER";
 const OWNER: &str = r#"
