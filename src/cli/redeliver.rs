@@ -286,8 +286,14 @@ impl Run<'_> {
                 item.remove().await?;
                 line("delivered", &kept.reason)?;
             }
-            Outcome::Transient { reason, .. } | Outcome::Permanent { reason } => {
+            Outcome::Transient { reason, .. } => {
                 *self.failures.entry(name.clone()).or_default() += 1;
+                self.sum.left += 1;
+                line("left", &reason)?;
+            }
+            // The receiver lives, and does not want this one: others may fare better.
+            Outcome::Permanent { reason } => {
+                self.failures.remove(&name);
                 self.sum.left += 1;
                 line("left", &reason)?;
             }

@@ -12,8 +12,8 @@ use super::rig::*;
 
 const EVENTS: usize = 32;
 const EVENT_BYTES: usize = 3 << 20;
-/// Beside twice the body: the program itself, the policy, the answer.
-const BESIDE_MIB: u64 = 32;
+/// Beside twice the body: the program itself, the policy, the state store and its threads, the answer.
+const BESIDE_MIB: u64 = 40;
 
 /// What a body may take, in MiB. What is held against it is the highest resident set of the whole process so far.
 fn limit_mib(body: &str) -> u64 {
