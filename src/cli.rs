@@ -51,7 +51,7 @@ Examples:
 Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding or a failing policy test, 11 policy invalid.";
 
 #[derive(Debug, Parser)]
-#[command(name = "spwatch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "spwatch", version = crate::build::version(), about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -35,11 +35,13 @@ pub use answer::{Answer, Outputs};
 pub use policy_store::{PolicySource, PolicyStore};
 pub use shared::Shared;
 
+use crate::build;
 use crate::config::Config;
+use crate::merge::Delivery;
 use crate::policy::Policy;
 use crate::sender::Sender;
 use crate::sign_in::Timestamp;
-use deliver::Ending;
+use deliver::{Done, Ending};
 use housekeeping::House;
 use memory::{Budget, Share};
 use merging::Settled;
@@ -148,26 +150,35 @@ pub async fn serve(config: &Config, app: App) -> Result<(), ServeError> {
         .await
         .map_err(|source| ServeError::Listen { port, source })?;
     info!(
-        version = env!("CARGO_PKG_VERSION"),
+        event = "listening",
+        version = build::VERSION,
+        commit = build::COMMIT,
         port = listener.local_addr().map_or(port, |address| address.port()),
         deadline_seconds = config.deadline.as_secs(),
         "listening"
     );
     if config.state_is_fleeting {
         warn!(
+            event = "state-fleeting",
             "SPWATCH_STATE is not set: state is kept in a temporary folder and lost with this instance"
         );
     }
     let policies = Arc::clone(&app.policies);
     tokio::spawn(async move {
         if policies.current().await.is_none() {
-            error!("no policy can be loaded: sign-ins wait in the Event Hub until there is one");
+            error!(
+                event = "policy-missing",
+                "no policy can be loaded: sign-ins wait in the Event Hub until there is one"
+            );
         }
         policies.watch().await;
     });
     listen::listen(listener, router(app), async {
         let signal = signalled().await;
-        info!("{signal}: finishing the invocations under way");
+        info!(
+            event = "stopping",
+            "{signal}: finishing the invocations under way"
+        );
     })
     .await;
     Ok(())
@@ -178,7 +189,10 @@ async fn signalled() -> &'static str {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        error!("signals cannot be listened for: only SIGKILL will stop this process");
+        error!(
+            event = "signals-unheard",
+            "signals cannot be listened for: only SIGKILL will stop this process"
+        );
         return std::future::pending().await;
     };
     tokio::select! {
@@ -188,8 +202,7 @@ async fn signalled() -> &'static str {
 }
 
 async fn ready() -> Response {
-    Json(serde_json::json!({ "name": "spwatch", "version": env!("CARGO_PKG_VERSION") }))
-        .into_response()
+    Json(serde_json::json!({ "name": "spwatch", "version": build::VERSION })).into_response()
 }
 
 async fn unknown(request: Request) -> Response {
@@ -280,7 +293,11 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     } = match batch.judge().await {
         Ok(judged) => judged,
         Err(error) => {
-            error!(invocation.id = invocation, "judging stopped: {error}");
+            error!(
+                event = "batch-not-judged",
+                invocation.id = invocation,
+                "judging stopped: {error}"
+            );
             return (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Json(serde_json::json!({ "error": "judging stopped" })),
@@ -316,8 +333,7 @@ fn note_arrivals(shared: &Arc<Shared>, answer: &Answer, summary: &Summary) {
     if !matches!(answer, Answer::Done { .. }) {
         return;
     }
-    let partition = summary.partition.as_deref().zip(summary.enqueued);
-    shared.arrived(summary.categories(), partition, now());
+    shared.arrived(|arrivals| summary.note(arrivals, now()));
     if shared.is_time_to_tell() {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
@@ -378,33 +394,45 @@ fn log_batch(
     elapsed: Duration,
 ) {
     let counts = &summary.counts;
+    let seconds_since =
+        |time: Option<Timestamp>| time.map(|time| now().unix_seconds() - time.unix_seconds());
     match answer {
         Answer::Done { .. } => info!(
+            event = "batch-judged",
             invocation.id = invocation,
             batch.partition = summary.partition.as_deref(),
             batch.first = summary.sequence.map(|(first, _)| first),
             batch.last = summary.sequence.map(|(_, last)| last),
+            batch.retry_count = summary.retry_count.filter(|count| *count > 0),
             batch.events = summary.events,
             batch.records = counts.records,
             batch.sign_ins = counts.sign_ins,
+            batch.failed = counts.failure,
             batch.allowed = counts.allowed,
             batch.violation = counts.violation,
             batch.unknown_app = counts.unknown_app,
             batch.duplicates = counts.duplicates,
+            batch.audit_events = counts.audit_events,
+            batch.other = counts.other_categories.values().sum::<u64>(),
             batch.rejected = counts.rejected,
             batch.recorded = summary.recorded,
             batch.too_old = summary.too_old,
             batch.alerts = summary.alerts,
             batch.held_back = settled.held_back,
             batch.beyond_cap = settled.beyond_cap,
-            batch.lag_seconds = summary.lag_seconds,
+            batch.event_lag_seconds = seconds_since(summary.newest),
+            batch.hub_lag_seconds = seconds_since(summary.enqueued),
             elapsed_ms = elapsed.as_millis() as u64,
             "batch judged"
         ),
         Answer::Retry(reason) | Answer::BadRequest(reason) => error!(
+            event = "batch-not-judged",
             invocation.id = invocation,
             batch.partition = summary.partition.as_deref(),
+            batch.first = summary.sequence.map(|(first, _)| first),
+            batch.last = summary.sequence.map(|(_, last)| last),
             batch.retry_count = summary.retry_count,
+            batch.hub_lag_seconds = seconds_since(summary.enqueued),
             elapsed_ms = elapsed.as_millis() as u64,
             "batch not judged: {reason}"
         ),
@@ -419,21 +447,12 @@ async fn deliver_alert(State(app): State<App>, headers: HeaderMap, body: Body) -
     };
     let tools = app.delivery();
     let delivery = tools.deliver(&message, now());
-    let (answer, ending) = match tokio::time::timeout(app.deadline, delivery).await {
-        Ok(delivered) => delivered,
-        Err(_) => (
-            Answer::Retry("the delivery met its deadline".to_owned()),
-            Ending::Retry,
-        ),
+    let done = match tokio::time::timeout(app.deadline, delivery).await {
+        Ok(done) => done,
+        Err(_) => Done::retry("the delivery met its deadline".to_owned()),
     };
-    log_delivery(
-        &invocation_id(&headers),
-        &answer,
-        ending,
-        message.dequeue_count,
-        started.elapsed(),
-    );
-    answer.into_response()
+    log_delivery(&invocation_id(&headers), &message, &done, started.elapsed());
+    done.answer.into_response()
 }
 
 async fn poisoned_alert(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
@@ -442,15 +461,9 @@ async fn poisoned_alert(State(app): State<App>, headers: HeaderMap, body: Body) 
         Ok(message) => message,
         Err(answer) => return answer.into_response(),
     };
-    let (answer, ending) = app.delivery().poisoned(&message, now()).await;
-    log_delivery(
-        &invocation_id(&headers),
-        &answer,
-        ending,
-        message.dequeue_count,
-        started.elapsed(),
-    );
-    answer.into_response()
+    let done = app.delivery().poisoned(&message, now()).await;
+    log_delivery(&invocation_id(&headers), &message, &done, started.elapsed());
+    done.answer.into_response()
 }
 
 async fn keep_house(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -460,8 +473,12 @@ async fn keep_house(State(app): State<App>, headers: HeaderMap) -> Response {
     answer.into_response()
 }
 
-async fn show_status(State(app): State<App>) -> Response {
-    status::status(&app, now()).await.into_response()
+async fn show_status(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    // A request that cannot be read asks for nothing in particular.
+    let read = read(body, &headers, Vec::new(), &mut Share::free()).await;
+    let request = read.map(|bytes| wire::http_request(&bytes));
+    let form = status::Form::asked_for(&request.unwrap_or_default());
+    status::status(&app, form, now()).await.into_response()
 }
 
 async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answer> {
@@ -470,45 +487,37 @@ async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answe
     wire::message(&bytes).map_err(|error| Answer::BadRequest(error.to_string()))
 }
 
-fn log_delivery(
-    invocation: &str,
-    answer: &Answer,
-    ending: Ending,
-    dequeue_count: Option<i64>,
-    elapsed: Duration,
-) {
-    let elapsed_ms = elapsed.as_millis() as u64;
-    match (answer, ending) {
-        (Answer::Done { .. }, Ending::Delivered) => {
-            info!(
+fn log_delivery(invocation: &str, message: &wire::Message, done: &Done, elapsed: Duration) {
+    // One macro call for each level: a level is no value.
+    macro_rules! log {
+        ($level:ident, $event:literal, $($text:tt)+) => {
+            $level!(
+                event = $event,
                 invocation.id = invocation,
-                delivery.attempt = dequeue_count,
-                elapsed_ms,
-                "alert delivered"
-            );
+                delivery.sink = done.about.as_ref().map(|about| about.sink.as_str()),
+                delivery.alert = done.about.as_ref().map(Delivery::id),
+                delivery.attempt = message.dequeue_count,
+                elapsed_ms = elapsed.as_millis() as u64,
+                $($text)+
+            )
+        };
+    }
+    match (&done.answer, done.ending) {
+        (Answer::Done { .. }, Ending::Delivered) => {
+            log!(info, "alert-delivered", "alert delivered");
         }
         (Answer::Done { .. }, Ending::Known) => {
-            info!(
-                invocation.id = invocation,
-                delivery.attempt = dequeue_count,
-                elapsed_ms,
+            log!(
+                info,
+                "alert-known",
                 "alert dropped: the sink has it already"
             );
         }
-        (Answer::Done { logs, .. }, _) => {
-            error!(
-                invocation.id = invocation,
-                delivery.attempt = dequeue_count,
-                elapsed_ms,
-                "{}",
-                logs.join("; ")
-            );
-        }
+        (Answer::Done { logs, .. }, _) => log!(error, "alert-kept", "{}", logs.join("; ")),
         (Answer::Retry(reason) | Answer::BadRequest(reason), _) => {
-            warn!(
-                invocation.id = invocation,
-                delivery.attempt = dequeue_count,
-                elapsed_ms,
+            log!(
+                warn,
+                "alert-not-delivered",
                 "alert not delivered yet: {reason}"
             );
         }

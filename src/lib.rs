@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod assess;
+pub mod build;
 pub mod cli;
 pub mod config;
 pub mod delivery;

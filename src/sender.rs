@@ -91,7 +91,7 @@ impl Sender {
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(TOTAL_TIMEOUT)
-                .user_agent(concat!("spwatch/", env!("CARGO_PKG_VERSION")))
+                .user_agent(format!("spwatch/{}", crate::build::VERSION))
         };
         Ok(Self {
             strict: builder()

@@ -95,7 +95,10 @@ impl Document {
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_slice(&self.bytes)
             .inspect_err(|error| {
-                warn!("the document {name} in the state store is passed over: {error}")
+                warn!(
+                    event = "document-unreadable",
+                    "the document {name} in the state store is passed over: {error}"
+                );
             })
             .ok()
     }

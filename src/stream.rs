@@ -3,12 +3,16 @@
 //! Each instance notes [`Arrivals`]; from time to time they go into one [`Stream`], which knows how long the gaps of a
 //! category usually are, and so when a gap is a silence.
 
+mod tally;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, own};
 use crate::sign_in::Timestamp;
+
+pub use tally::{Hours, Tally};
 
 /// The document's name.
 pub const NAME: &str = "stream";
@@ -31,20 +35,38 @@ const MANY_GAPS: u32 = 20_000;
 pub struct Arrivals {
     categories: BTreeMap<&'static str, (Timestamp, Timestamp)>,
     partitions: BTreeMap<String, Reading>,
+    hours: Hours,
 }
 
-/// How a partition is read.
+/// How a partition is read: its last batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// When the oldest event of the last batch was put into the hub.
     pub enqueued: Timestamp,
     /// When that batch arrived here.
     pub seen: Timestamp,
+    /// How many events it held.
+    #[serde(default)]
+    pub events: usize,
+    /// First and last sequence number.
+    #[serde(default)]
+    pub sequence: Option<(i64, i64)>,
+    /// The time of its newest sign-in.
+    #[serde(default)]
+    pub newest: Option<Timestamp>,
 }
 
 impl Reading {
-    fn lag_seconds(&self) -> i64 {
+    /// How long the batch's oldest event lay in the hub, in seconds.
+    pub fn lag_seconds(&self) -> i64 {
         self.seen.unix_seconds() - self.enqueued.unix_seconds()
+    }
+
+    /// How long after its newest sign-in the batch arrived here, in seconds: what Entra ID, the hub and the host take
+    /// together.
+    pub fn event_lag_seconds(&self) -> Option<i64> {
+        let newest = self.newest?;
+        Some(self.seen.unix_seconds() - newest.unix_seconds())
     }
 }
 
@@ -67,9 +89,14 @@ impl Arrivals {
         }
     }
 
+    /// Counts what was judged.
+    pub fn count(&mut self, tally: &Tally, now: Timestamp) {
+        self.hours.count(tally, now);
+    }
+
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.categories.is_empty() && self.partitions.is_empty()
+        self.categories.is_empty() && self.partitions.is_empty() && self.hours.is_empty()
     }
 
     /// Takes back what could not be told.
@@ -81,6 +108,7 @@ impl Arrivals {
         for (partition, reading) in earlier.partitions {
             self.partitions.entry(partition).or_insert(reading);
         }
+        self.hours.absorb(&earlier.hours);
     }
 }
 
@@ -92,6 +120,9 @@ pub struct Stream {
     pub categories: BTreeMap<String, Category>,
     /// By id.
     pub partitions: BTreeMap<String, Partition>,
+    /// What was judged.
+    #[serde(default)]
+    pub hours: Hours,
 }
 
 /// A category of logs.
@@ -215,6 +246,7 @@ impl Stream {
                 known.late_since = None;
             }
         }
+        self.hours.absorb(&arrivals.hours);
     }
 
     /// What is to be said now, and was not said yet.
@@ -329,7 +361,14 @@ mod tests {
             let reading = Reading {
                 enqueued: minute(enqueued),
                 seen: minute(seen),
+                events: 1,
+                sequence: None,
+                newest: Some(minute(enqueued - 2)),
             };
+            assert_eq!(
+                reading.event_lag_seconds(),
+                Some((seen - enqueued + 2) * 60)
+            );
             arrivals.partition("3", reading);
             stream.absorb(&arrivals, &BY_HABIT);
             let alerts = stream.alerts(&BY_HABIT, minute(seen));
@@ -348,11 +387,29 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_an_earlier_version_wrote() {
+        let text = r#"{"version":1,"categories":{},"partitions":{"0":{"reading":
+            {"enqueued":"2026-11-24T12:00:00.0000000Z","seen":"2026-11-24T12:00:05.0000000Z"},
+            "late_since":null,"told":null}}}"#;
+        let stream: Stream = serde_json::from_str(text).unwrap();
+        assert_eq!(stream.partitions["0"].reading.lag_seconds(), 5);
+        assert_eq!(stream.partitions["0"].reading.event_lag_seconds(), None);
+        assert_eq!(stream.hours, Hours::default());
+    }
+
+    #[test]
     fn what_could_not_be_told_is_told_later() {
         let (mut early, mut late) = (Arrivals::default(), Arrivals::default());
         early.category("AuditLogs", minute(1));
         late.category("AuditLogs", minute(3));
+        let tally = Tally {
+            sign_ins: 2,
+            ..Tally::default()
+        };
+        early.count(&tally, minute(1));
+        late.count(&tally, minute(3));
         late.put_back(early);
+        assert_eq!(late.hours.last(24, minute(3)).sign_ins, 4);
         assert_eq!(late.categories["AuditLogs"], (minute(1), minute(3)));
         assert!(!late.is_empty());
     }

@@ -87,6 +87,8 @@ fn identity(rule: &str, about: &[&str], occurrence: &str) -> (Uuid, String) {
 /// A policy that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedPolicy {
+    /// When it was refused.
+    pub at: Timestamp,
     /// The name of its root file.
     pub name: String,
     /// SHA-256, hex, of what was refused.
@@ -319,6 +321,7 @@ mod tests {
     #[test]
     fn a_policy_with_a_thousand_errors_still_fits() {
         let refused = RefusedPolicy {
+            at: time("2026-11-24T08:00:00Z"),
             name: "policy.toml".to_owned(),
             hash: "ab".repeat(32),
             in_force: Some("cd".repeat(32)),

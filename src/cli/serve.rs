@@ -79,6 +79,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 fn open_state(location: &Location) -> State {
     State::open(location).unwrap_or_else(|error| {
         error!(
+            event = "state-unusable",
             "state is kept in memory only, and lost with this process: {}",
             error.whole()
         );

@@ -39,14 +39,32 @@ pub struct HttpResponse {
 
 impl HttpResponse {
     /// A JSON document, as text: the host would write an object with blanks of its own.
-    pub fn json(status_code: u16, body: &serde_json::Value) -> Self {
+    pub fn json(status_code: u16, body: String) -> Self {
+        Self::new(status_code, "application/json; charset=utf-8", body)
+    }
+
+    /// A page that loads nothing and runs nothing.
+    pub fn html(status_code: u16, body: String) -> Self {
+        let mut response = Self::new(status_code, "text/html; charset=utf-8", body);
+        response.headers.extend([
+            (
+                "Content-Security-Policy",
+                "default-src 'none'; style-src 'unsafe-inline'",
+            ),
+            ("Referrer-Policy", "no-referrer"),
+        ]);
+        response
+    }
+
+    fn new(status_code: u16, content_type: &'static str, body: String) -> Self {
         Self {
             status_code,
             headers: BTreeMap::from([
-                ("Content-Type", "application/json; charset=utf-8"),
+                ("Content-Type", content_type),
                 ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"),
             ]),
-            body: format!("{body:#}"),
+            body,
         }
     }
 }

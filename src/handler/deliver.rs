@@ -12,7 +12,7 @@ use super::policy_store::PolicyStore;
 use super::shared::Shared;
 use super::wire::Message;
 use crate::delivery::{AlertKey, Kept, Lookup, send};
-use crate::merge::{Mark, MarkKind, Marks};
+use crate::merge::{Delivery, Mark, MarkKind, Marks};
 use crate::sender::{Outcome, Sender};
 use crate::sign_in::Timestamp;
 use crate::sink::QueuedAlert;
@@ -42,6 +42,30 @@ pub(super) enum Ending {
     Retry,
 }
 
+/// What became of a message.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) answer: Answer,
+    pub(super) ending: Ending,
+    /// What it is about, where it is an alert.
+    pub(super) about: Option<Delivery>,
+}
+
+impl Done {
+    /// The host is to try again.
+    pub(super) fn retry(reason: String) -> Self {
+        Self::new((Answer::Retry(reason), Ending::Retry), None)
+    }
+
+    fn new((answer, ending): (Answer, Ending), about: Option<Delivery>) -> Self {
+        Self {
+            answer,
+            ending,
+            about,
+        }
+    }
+}
+
 /// What a delivery needs.
 pub(super) struct Tools<'a> {
     pub(super) policies: &'a PolicyStore,
@@ -52,18 +76,31 @@ pub(super) struct Tools<'a> {
 
 impl Tools<'_> {
     /// Delivers one message.
-    pub(super) async fn deliver(&self, message: &Message, now: Timestamp) -> (Answer, Ending) {
+    pub(super) async fn deliver(&self, message: &Message, now: Timestamp) -> Done {
         let Some((queued, key)) = parse(&message.text) else {
             let reason = "the message is no alert of spwatch".to_owned();
-            return keep(message, None, reason, now);
+            return Done::new(keep(message, None, reason, now), None);
         };
+        let delivery = key.to_sink(&queued.sink);
+        let ended = self.deliver_to_sink(message, &queued, &key, &delivery, now);
+        let ended = ended.await;
+        Done::new(ended, Some(delivery))
+    }
+
+    async fn deliver_to_sink(
+        &self,
+        message: &Message,
+        queued: &QueueMessage<'_>,
+        key: &AlertKey,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> (Answer, Ending) {
         let Some(policy) = self.policies.current().await else {
             return retry("no policy can be loaded".to_owned());
         };
-        let delivery = key.to_sink(&queued.sink);
         if queued.sink.is_empty() {
             let reason = "the policy has no sink to send it to".to_owned();
-            return self.keep(message, &queued, &key, reason, now).await;
+            return self.keep(message, queued, key, reason, now).await;
         }
         // The policy that names the sink may have come a moment ago.
         let policy = match policy.sinks.contains_key(&queued.sink) {
@@ -75,17 +112,17 @@ impl Tools<'_> {
             if message.dequeue_count.unwrap_or(1) < TRIES_FOR_UNKNOWN_SINK {
                 return retry(reason);
             }
-            return self.keep(message, &queued, &key, reason, now).await;
+            return self.keep(message, queued, key, reason, now).await;
         };
-        let Some(_under_way) = self.shared.begin(&delivery) else {
+        let Some(_under_way) = self.shared.begin(delivery) else {
             return retry(format!(
                 "sink {}: the same alert is on its way already",
                 sink.name
             ));
         };
-        let is_delivered = |marks: &Marks| marks.get(&delivery) == Some(MarkKind::Delivered);
+        let is_delivered = |marks: &Marks| marks.get(delivery) == Some(MarkKind::Delivered);
         let known = self.shared.marks(key.id, is_delivered).await;
-        let known = known.ok().and_then(|marks| marks.get(&delivery));
+        let known = known.ok().and_then(|marks| marks.get(delivery));
         if known == Some(MarkKind::Delivered) {
             return (done(), Ending::Known);
         }
@@ -93,8 +130,8 @@ impl Tools<'_> {
             Ok(pass) => pass,
             Err(reason) => {
                 // Only where nothing better is known: it is no failure of this alert.
-                if !self.shared.has_failed(&delivery) {
-                    self.shared.note_failure(&delivery, &reason, now).await;
+                if !self.shared.has_failed(delivery) {
+                    self.shared.note_failure(delivery, &reason, now).await;
                 }
                 return retry(format!("sink {}: {reason}", sink.name));
             }
@@ -109,38 +146,41 @@ impl Tools<'_> {
         match outcome {
             Outcome::Delivered => {
                 let mark = Mark::new(key.count, now);
-                let marking = self.shared.mark(&delivery, MarkKind::Delivered, &mark);
+                let marking = self.shared.mark(delivery, MarkKind::Delivered, &mark);
                 if marking.await.is_err() {
                     warn!(
-                        alert.id = delivery.id(),
-                        sink = sink.name,
+                        event = "delivery-not-marked",
+                        delivery.alert = delivery.id(),
+                        delivery.sink = sink.name,
                         "the delivery is not marked: a repeat will be sent again"
                     );
                 }
                 if known == Some(MarkKind::Kept) {
                     // It no longer counts as undelivered.
-                    let _ = self.shared.unmark(&delivery, MarkKind::Kept).await;
+                    let _ = self.shared.unmark(delivery, MarkKind::Kept).await;
                 }
                 (done(), Ending::Delivered)
             }
             Outcome::Transient { reason, .. } => {
-                self.shared.note_failure(&delivery, &reason, now).await;
+                self.shared.note_failure(delivery, &reason, now).await;
                 retry(format!("sink {}: {reason}", sink.name))
             }
-            Outcome::Permanent { reason } => self.keep(message, &queued, &key, reason, now).await,
+            Outcome::Permanent { reason } => self.keep(message, queued, key, reason, now).await,
         }
     }
 
     /// Keeps a message that used up its deliveries.
-    pub(super) async fn poisoned(&self, message: &Message, now: Timestamp) -> (Answer, Ending) {
+    pub(super) async fn poisoned(&self, message: &Message, now: Timestamp) -> Done {
         let mut reason = "every delivery that the queue allows has failed".to_owned();
         let Some((queued, key)) = parse(&message.text) else {
-            return keep(message, None, reason, now);
+            return Done::new(keep(message, None, reason, now), None);
         };
-        if let Some(last) = self.shared.failure(&key.to_sink(&queued.sink)).await {
+        let delivery = key.to_sink(&queued.sink);
+        if let Some(last) = self.shared.failure(&delivery).await {
             reason = format!("{reason}; the last at {}: {}", last.at, last.reason);
         }
-        self.keep(message, &queued, &key, reason, now).await
+        let kept = self.keep(message, &queued, &key, reason, now).await;
+        Done::new(kept, Some(delivery))
     }
 
     /// Marks it as kept, and keeps it. Should the host fail to write the blob, the message stays in the queue, and

@@ -91,10 +91,15 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn log(&self, invocation: &str, answer: &Answer, elapsed: Duration) {
         if let Answer::Retry(reason) | Answer::BadRequest(reason) = answer {
-            error!(invocation.id = invocation, "housekeeping failed: {reason}");
+            error!(
+                event = "housekeeping-failed",
+                invocation.id = invocation,
+                "housekeeping failed: {reason}"
+            );
             return;
         }
         info!(
+            event = "housekeeping-done",
             invocation.id = invocation,
             house.state_is_away = self.state_is_away,
             house.windows = self.health.windows,
@@ -111,6 +116,8 @@ impl Report {
         );
         if self.health.undelivered > 0 {
             warn!(
+                event = "alerts-undelivered",
+                house.undelivered = self.health.undelivered,
                 "{} alerts are kept in `undelivered`: see why, and send them with `spwatch redeliver`",
                 self.health.undelivered
             );
@@ -203,7 +210,7 @@ impl Run<'_> {
                 on_its_way = false;
                 // Better once than never; each process says it once.
                 if lock(&self.house.said).insert(alert.id) {
-                    error!("{}", alert.title);
+                    error!(event = "said-without-state", "{}", alert.title);
                     self.due.push((pending.sink, alert.clone()));
                 }
             }
@@ -242,7 +249,7 @@ impl Run<'_> {
         }
         let mut on_their_way = true;
         for alert in alerts {
-            warn!("{}", alert.title);
+            warn!(event = "stream-unwell", alert.rule = %alert.rule, "{}", alert.title);
             on_their_way &= self.say(alert).await;
         }
         if on_their_way {
@@ -480,7 +487,10 @@ async fn beat(app: &App) {
     let url = match resolve(&SecretRef::Env(HEARTBEAT.to_owned()), app.lookup.as_ref()) {
         Ok(url) => url,
         Err(error) => {
-            warn!("the heartbeat is not called: {error}");
+            warn!(
+                event = "heartbeat-failed",
+                "the heartbeat is not called: {error}"
+            );
             return;
         }
     };
@@ -494,7 +504,10 @@ async fn beat(app: &App) {
     match app.sender.send(request, insecure).await {
         Outcome::Delivered => {}
         Outcome::Transient { reason, .. } | Outcome::Permanent { reason } => {
-            warn!("the heartbeat was not taken: {reason}");
+            warn!(
+                event = "heartbeat-failed",
+                "the heartbeat was not taken: {reason}"
+            );
         }
     }
 }

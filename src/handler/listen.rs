@@ -40,7 +40,7 @@ pub(super) async fn listen(
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                debug!("a connection ended: {error}");
+                debug!(event = "connection-ended", "a connection ended: {error}");
             }
         });
     }
@@ -49,6 +49,9 @@ pub(super) async fn listen(
         .await
         .is_err()
     {
-        warn!("stopping with invocations under way: the host will send them again");
+        warn!(
+            event = "stopped-early",
+            "stopping with invocations under way: the host will send them again"
+        );
     }
 }

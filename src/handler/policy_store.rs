@@ -15,6 +15,7 @@ use crate::alert::own::RefusedPolicy;
 use crate::policy::{Compilation, Policy, compile};
 use crate::policy_blobs::{BlobStamp, PolicyBlobs, ReadBlobsError};
 use crate::policy_files::{PolicyTexts, Stamp};
+use crate::sign_in::Timestamp;
 use crate::state::State;
 use kept::Accepted;
 
@@ -40,6 +41,7 @@ pub struct PolicyStore {
     current: ArcSwapOption<Policy>,
     seen: Mutex<Seen>,
     refused: SyncMutex<Option<RefusedPolicy>>,
+    since: SyncMutex<Option<Timestamp>>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl PolicyStore {
             current: ArcSwapOption::empty(),
             seen: Mutex::default(),
             refused: SyncMutex::default(),
+            since: SyncMutex::default(),
         }
     }
 
@@ -116,6 +119,15 @@ impl PolicyStore {
     pub fn refused(&self) -> Option<RefusedPolicy> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.clone()
+    }
+
+    /// When the policy in force was first accepted, by this process or by one before it.
+    pub fn in_force_since(&self) -> Option<Timestamp> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_in_force_since(&self, time: Option<Timestamp>) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = time;
     }
 
     /// Whether the source is as it was seen.
@@ -189,7 +201,10 @@ impl PolicyStore {
             tokio::task::spawn_blocking(move || texts.compile(Some(super::now())))
         };
         let Ok(compilation) = compiling.await else {
-            error!("compiling the policy stopped; the one in force stays");
+            error!(
+                event = "policy-unreadable",
+                "compiling the policy stopped; the one in force stays"
+            );
             return;
         };
         self.take(&texts, compilation).await;
@@ -201,6 +216,7 @@ impl PolicyStore {
         let new = seen.unreadable.as_deref() != Some(problem);
         if new {
             error!(
+                event = "policy-unreadable",
                 policy.in_force = self.in_force(),
                 "cannot {problem}; the policy in force stays"
             );
@@ -214,6 +230,7 @@ impl PolicyStore {
         let Some(policy) = compilation.policy else {
             let errors = compilation.diagnostics.error_count();
             error!(
+                event = "policy-refused",
                 policy.in_force = self.in_force(),
                 policy.errors = errors,
                 "policy refused, the one in force stays:\n{}",
@@ -228,18 +245,28 @@ impl PolicyStore {
             return;
         };
         info!(
+            event = "policy-accepted",
             policy.hash = policy.hash,
             policy.apps = policy.apps.len(),
             policy.warnings = compilation.diagnostics.warning_count(),
             "policy accepted"
         );
         if !compilation.diagnostics.is_empty() {
-            warn!("the policy has warnings:\n{}", problems());
+            warn!(
+                event = "policy-warnings",
+                "the policy has warnings:\n{}",
+                problems()
+            );
         }
         if policy.sinks.is_empty() {
-            warn!("the policy has no sink: every alert will be kept in `undelivered`");
+            warn!(
+                event = "policy-without-sink",
+                "the policy has no sink: every alert will be kept in `undelivered`"
+            );
         }
-        let kept = Accepted::new(self.name(), &policy, &texts.sources);
+        let now = super::now();
+        let kept = Accepted::new(self.name(), &policy, &texts.sources, now);
+        self.is_in_force_since(Some(now));
         self.current.store(Some(Arc::new(policy)));
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.remember(kept).await;
@@ -248,6 +275,7 @@ impl PolicyStore {
     fn refuse(&self, errors: usize, what: &str, problems: &str) {
         let digest = Sha256::digest(what);
         let refused = RefusedPolicy {
+            at: super::now(),
             name: self.name(),
             hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             in_force: self
@@ -268,41 +296,62 @@ impl PolicyStore {
             .map_or_else(|| "none".to_owned(), |policy| policy.hash.clone())
     }
 
-    /// Keeps the accepted text. A full disk costs the memory of it, not the judging.
+    /// Keeps the accepted text, unless it is kept already. A full disk costs the memory of it, not the judging.
     async fn remember(&self, accepted: Option<Accepted>) {
         let Some(accepted) = accepted else {
             warn!(
+                event = "policy-not-kept",
                 "the accepted policy is not kept in the state store: a secret in it could not be taken out"
             );
             return;
         };
+        match self.kept().await {
+            Ok(Some(known)) if known.is_same(&accepted) => {
+                self.is_in_force_since(known.accepted.or(accepted.accepted));
+                return;
+            }
+            Ok(_) => {}
+            // Nobody waits for the store twice.
+            Err(()) => return,
+        }
         let Ok(json) = serde_json::to_vec(&accepted) else {
             return;
         };
         if let Err(problem) = self.state.write(kept::NAME, json).await {
             warn!(
+                event = "policy-not-kept",
                 "the accepted policy is not kept for a cold start: {}",
                 problem.whole()
             );
         }
     }
 
+    /// The last accepted text of the state store, whichever policy it was of; an error is logged.
+    async fn kept(&self) -> Result<Option<Accepted>, ()> {
+        match self.state.read(kept::NAME).await {
+            Ok(Some(document)) => Ok(document.json::<Accepted>(kept::NAME)),
+            Ok(None) => Ok(None),
+            Err(problem) => {
+                warn!(
+                    event = "policy-not-kept",
+                    "the accepted policy is not kept for a cold start, nor an earlier one at hand: {}",
+                    problem.whole()
+                );
+                Err(())
+            }
+        }
+    }
+
     /// Takes the last accepted text out of the state store.
     async fn recall(&self) {
-        let accepted = match self.state.read(kept::NAME).await {
-            Ok(Some(document)) => document.json::<Accepted>(kept::NAME),
-            Ok(None) => None,
-            Err(problem) => {
-                warn!("the kept policy cannot be read: {}", problem.whole());
-                None
-            }
-        };
+        let accepted = self.kept().await.ok().flatten();
         let Some(accepted) = accepted.filter(|accepted| accepted.is_of(&self.name())) else {
             return;
         };
         // The includes were found when it was accepted: their texts are among the sources.
         if let Some(policy) = compile(&accepted.sources, None, &[]).policy {
             warn!(
+                event = "policy-recalled",
                 policy.hash = policy.hash,
                 "the last accepted policy is in force"
             );
@@ -310,6 +359,7 @@ impl PolicyStore {
             {
                 refused.in_force.get_or_insert(policy.hash.clone());
             }
+            self.is_in_force_since(accepted.accepted);
             self.current.store(Some(Arc::new(policy)));
         }
     }
@@ -371,14 +421,26 @@ mod tests {
         assert!(first.current().await.is_none());
         fs::write(&file, GOOD).unwrap();
         let good = first.current().await.unwrap().hash.clone();
+        let since = first.in_force_since().unwrap();
         fs::write(&file, GOOD.replace("allow", "alow")).unwrap();
         assert_eq!(first.current().await.unwrap().hash, good);
         assert_eq!(store(folder.path()).current().await.unwrap().hash, good);
         fs::remove_file(&file).unwrap();
         assert_eq!(first.current().await.unwrap().hash, good);
-        assert_eq!(store(folder.path()).current().await.unwrap().hash, good);
+        let cold = store(folder.path());
+        assert_eq!(cold.current().await.unwrap().hash, good);
+        assert_eq!(cold.in_force_since().unwrap().to_string(), since.to_string());
         fs::write(&file, GOOD.replace("CH", "DE")).unwrap();
         assert_ne!(first.current().await.unwrap().hash, good);
+        assert!(first.in_force_since().unwrap() > since);
+        // Taken back, it is a new decision; a restart is none.
+        fs::write(&file, GOOD).unwrap();
+        assert_eq!(first.current().await.unwrap().hash, good);
+        let again = first.in_force_since().unwrap();
+        assert!(again > since);
+        let restarted = store(folder.path());
+        restarted.current().await.unwrap();
+        assert_eq!(restarted.in_force_since().unwrap().to_string(), again.to_string());
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use crate::merge::{
 };
 use crate::sign_in::Timestamp;
 use crate::state::{Listed, State, StateError, Version};
-use crate::stream::{self, Arrivals, Limits, Reading, Stream};
+use crate::stream::{self, Arrivals, Limits, Stream};
 
 /// The store's own limit is a little lower; a directory on a dead network drive has none.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -154,7 +154,7 @@ impl Shared {
         let problem = match tokio::time::timeout(PATIENCE, question).await {
             Ok(Ok(answer)) => {
                 if lock(&self.resting).take().is_some() {
-                    info!("the state store is back");
+                    info!(event = "state-back", "the state store is back");
                 }
                 return Ok(answer);
             }
@@ -163,7 +163,10 @@ impl Shared {
         };
         let before = lock(&self.resting).replace(Instant::now() + REST);
         if before.is_none() {
-            warn!("the state store is away, alerts go out unmerged meanwhile: {problem}");
+            warn!(
+                event = "state-away",
+                "the state store is away, alerts go out unmerged meanwhile: {problem}"
+            );
         }
         Err(Away)
     }
@@ -374,24 +377,9 @@ impl Shared {
         self.ask(self.state.remove(name)).await
     }
 
-    /// Notes that records of these categories arrived, and how late the partition is read.
-    pub(super) fn arrived(
-        &self,
-        categories: impl Iterator<Item = &'static str>,
-        partition: Option<(&str, Timestamp)>,
-        now: Timestamp,
-    ) {
-        let mut arrivals = lock(&self.arrivals);
-        for category in categories {
-            arrivals.category(category, now);
-        }
-        if let Some((partition, enqueued)) = partition {
-            let reading = Reading {
-                enqueued,
-                seen: now,
-            };
-            arrivals.partition(partition, reading);
-        }
+    /// Notes what arrived here.
+    pub(super) fn arrived(&self, note: impl FnOnce(&mut Arrivals)) {
+        note(&mut lock(&self.arrivals));
     }
 
     /// Whether it is time to tell the others what arrived here.
@@ -420,6 +408,13 @@ impl Shared {
             lock(&self.arrivals).put_back(arrivals);
         }
         told
+    }
+
+    /// The stream as far as it is known here alone.
+    pub(super) fn stream_seen_here(&self) -> Stream {
+        let mut stream = Stream::default();
+        stream.absorb(&lock(&self.arrivals), &self.limits);
+        stream
     }
 }
 

@@ -19,6 +19,7 @@ use crate::finding::Finding;
 use crate::ingest::{self, Context, EventError, Habit, Item, Position, Reject};
 use crate::policy::Policy;
 use crate::sign_in::{Kind, Timestamp};
+use crate::stream::{Arrivals, Reading, Tally};
 
 /// As many rejects of one event are written one by one; with more, the event is written once, whole,
 /// so that what is written stays in proportion to what came.
@@ -43,8 +44,8 @@ pub(super) struct Summary {
     pub sequence: Option<(i64, i64)>,
     /// How often the host tried the batch before.
     pub retry_count: Option<i64>,
-    /// Seconds between the newest sign-in of the batch and now.
-    pub lag_seconds: Option<i64>,
+    /// The time of the newest sign-in of the batch.
+    pub newest: Option<Timestamp>,
     /// When the oldest event was put into the hub.
     pub enqueued: Option<Timestamp>,
     /// The kinds of sign-ins that it held.
@@ -79,7 +80,7 @@ impl Kinds {
 
 impl Summary {
     /// The categories that the batch brought records of, as Microsoft spells them.
-    pub(super) fn categories(&self) -> impl Iterator<Item = &'static str> {
+    fn categories(&self) -> impl Iterator<Item = &'static str> {
         let kinds = self.kinds;
         let known = [
             (kinds.service_principal, Kind::ServicePrincipal.category()),
@@ -90,6 +91,36 @@ impl Summary {
         known
             .into_iter()
             .filter_map(|(there, category)| there.then_some(category))
+    }
+
+    /// Notes what arrived.
+    pub(super) fn note(&self, arrivals: &mut Arrivals, now: Timestamp) {
+        for category in self.categories() {
+            arrivals.category(category, now);
+        }
+        if let (Some(partition), Some(enqueued)) = (&self.partition, self.enqueued) {
+            let reading = Reading {
+                enqueued,
+                seen: now,
+                events: self.events,
+                sequence: self.sequence,
+                newest: self.newest,
+            };
+            arrivals.partition(partition, reading);
+        }
+        let counts = &self.counts;
+        let tally = Tally {
+            batches: 1,
+            events: self.events as u64,
+            records: counts.records,
+            sign_ins: counts.sign_ins,
+            allowed: counts.allowed,
+            violation: counts.violation,
+            unknown_app: counts.unknown_app,
+            rejected: counts.rejected,
+            alerts: self.alerts as u64,
+        };
+        arrivals.count(&tally, now);
     }
 }
 
@@ -365,7 +396,7 @@ fn sum_up<'p>(
     }
     // The answer may be as large as the body: it is made when that is gone.
     tools.keep_body(batch.into_room());
-    summary.lag_seconds = newest.map(|newest| (now.utc() - newest.utc()).num_seconds());
+    summary.newest = newest;
     let (answer, due) = answer(
         policy,
         findings,

@@ -300,6 +300,50 @@ fn surrogate(text: &str) -> Option<u16> {
     (0xD800..=0xDFFF).contains(&unit).then_some(unit)
 }
 
+/// A request to an HTTP function, as far as it is used.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct HttpRequest {
+    /// `format` of the query.
+    pub(super) format: Option<String>,
+    /// What the client accepts, in its order.
+    pub(super) accept: Vec<String>,
+}
+
+/// Reads the request that an HTTP trigger hands over (Azure/azure-functions-host
+/// `src/WebJobs.Script/Extensions/HttpRequestExtensions.cs`: `Query` holds strings, `Headers` arrays of them). What
+/// cannot be read asks for nothing.
+pub(super) fn http_request(bytes: &[u8]) -> HttpRequest {
+    let read = || {
+        let body = body(bytes).ok()?;
+        let request = value(&body, "req")?;
+        serde_json::from_str::<Value>(request.get()).ok()
+    };
+    let request = read().unwrap_or_default();
+    let find = |part: &str, name: &str| {
+        let mut all = request.get(part)?.as_object()?.iter();
+        let (_, value) = all.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        Some(value.clone())
+    };
+    let texts = |value: Value| match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values
+            .into_iter()
+            .filter_map(|value| Some(value.as_str()?.to_owned()))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let accept = find("Headers", "accept").map(texts).unwrap_or_default();
+    HttpRequest {
+        format: find("Query", "format").map(texts).unwrap_or_default().pop(),
+        accept: accept
+            .iter()
+            .flat_map(|line| line.split(','))
+            .map(|range| range.split(';').next().unwrap_or_default())
+            .map(|range| range.trim().to_ascii_lowercase())
+            .collect(),
+    }
+}
+
 /// Metadata of a batch. Its keys can be overwritten by an event's own (single dispatch), so nothing
 /// here is trusted further than to name a place and to stand in for a missing time.
 fn batch_metadata(raw: &RawValue) -> BatchMetadata {
@@ -391,6 +435,31 @@ mod tests {
     fn texts(data: &str) -> Vec<String> {
         let body = format!(r#"{{"Data":{{"events":{data}}},"Metadata":{{}}}}"#);
         listed(&batch(body.into_bytes()).unwrap())
+    }
+
+    #[test]
+    fn reads_what_an_http_request_asks_for() {
+        let request = serde_json::json!({
+            "Data": { "req": {
+                "Url": "https://acme.azurewebsites.net/api/Status?code=k&format=html",
+                "Method": "GET",
+                "Query": { "code": "k", "Format": "html" },
+                "Headers": { "accept": ["text/html,application/xhtml+xml;q=0.9", "*/*;q=0.8"] },
+                "Params": {}, "Identities": [],
+            } },
+            "Metadata": {},
+        });
+        let read = http_request(request.to_string().as_bytes());
+        assert_eq!(read.format.as_deref(), Some("html"));
+        assert_eq!(read.accept, ["text/html", "application/xhtml+xml", "*/*"]);
+        for nothing in [
+            "",
+            "{}",
+            r#"{"Data":{"req":"x"}}"#,
+            r#"{"Data":{"req":{"Query":[],"Headers":{"Accept":7}}}}"#,
+        ] {
+            assert_eq!(http_request(nothing.as_bytes()), HttpRequest::default());
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn metadata(alert: &Alert) -> Value {
             json!({
                 "name": "spwatch",
                 "vendor_name": "spwatch",
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": crate::build::VERSION,
             }),
         ),
         ("uid", json!(alert.id)),

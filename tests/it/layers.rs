@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 10] = [
+const STAGES: [(&str, &[&str]); 11] = [
+    ("build", &[]),
     ("sign_in", &[]),
     ("verdict", &[]),
     ("ingest", &["sign_in"]),
@@ -16,7 +17,7 @@ const STAGES: [(&str, &[&str]); 10] = [
         &["finding", "ingest", "policy", "sign_in", "verdict"],
     ),
     ("alert", &["finding", "policy", "sign_in", "verdict"]),
-    ("sink", &["alert", "policy", "sign_in", "verdict"]),
+    ("sink", &["alert", "build", "policy", "sign_in", "verdict"]),
     ("merge", &["alert", "sign_in", "verdict"]),
     ("stream", &["alert", "sign_in"]),
 ];

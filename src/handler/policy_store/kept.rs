@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Sink, Source, looks_like_secret};
+use crate::sign_in::Timestamp;
 
 /// The document's name.
 pub(super) const NAME: &str = "policy/accepted.json";
@@ -14,16 +15,34 @@ pub(super) struct Accepted {
     /// The root that it was read from: a state folder may serve several policies in turn.
     root: String,
     pub(super) sources: Vec<Source>,
+    /// The hash it had.
+    #[serde(default)]
+    hash: String,
+    /// When it was first accepted.
+    #[serde(default)]
+    pub(super) accepted: Option<Timestamp>,
 }
 
 impl Accepted {
     /// `None` where a secret cannot be taken out.
-    pub(super) fn new(root: String, policy: &Policy, sources: &[Source]) -> Option<Self> {
+    pub(super) fn new(
+        root: String,
+        policy: &Policy,
+        sources: &[Source],
+        now: Timestamp,
+    ) -> Option<Self> {
         Some(Self {
             version: 1,
             root,
             sources: without_secrets(policy, sources)?,
+            hash: policy.hash.clone(),
+            accepted: Some(now),
         })
+    }
+
+    /// Whether it is the same policy, accepted at another time.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.is_of(&other.root) && self.hash == other.hash && self.sources == other.sources
     }
 
     /// Whether it is the policy of that root.
