@@ -429,7 +429,10 @@ mod tests {
         assert_eq!(first.current().await.unwrap().hash, good);
         let cold = store(folder.path());
         assert_eq!(cold.current().await.unwrap().hash, good);
-        assert_eq!(cold.in_force_since().unwrap().to_string(), since.to_string());
+        assert_eq!(
+            cold.in_force_since().unwrap().to_string(),
+            since.to_string()
+        );
         fs::write(&file, GOOD.replace("CH", "DE")).unwrap();
         assert_ne!(first.current().await.unwrap().hash, good);
         assert!(first.in_force_since().unwrap() > since);
@@ -440,7 +443,10 @@ mod tests {
         assert!(again > since);
         let restarted = store(folder.path());
         restarted.current().await.unwrap();
-        assert_eq!(restarted.in_force_since().unwrap().to_string(), again.to_string());
+        assert_eq!(
+            restarted.in_force_since().unwrap().to_string(),
+            again.to_string()
+        );
     }
 
     #[tokio::test]

@@ -16,5 +16,7 @@ mod host;
 mod hostile;
 mod layers;
 mod oracle;
+mod package;
+mod schema;
 mod state;
 mod wiring;

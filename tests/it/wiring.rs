@@ -78,34 +78,6 @@ async fn every_function_has_a_route_and_every_route_a_function() {
 }
 
 #[test]
-fn every_setting_that_a_function_names_is_in_the_example() {
-    let settings = read("local.settings.json.example");
-    let settings = settings["Values"].as_object().unwrap();
-    for (name, function) in functions() {
-        for binding in function["bindings"].as_array().unwrap() {
-            // Timers and HTTP need no connection.
-            if let Some(connection) = binding["connection"].as_str() {
-                assert!(settings.contains_key(connection), "{name}: {connection}");
-            }
-            for value in binding.as_object().unwrap().values() {
-                // %NAME% stands between the first and the second of each pair.
-                let text = value.as_str().unwrap_or_default();
-                for setting in text.split('%').skip(1).step_by(2) {
-                    assert!(settings.contains_key(setting), "{name}: {setting}");
-                }
-            }
-        }
-    }
-    assert_eq!(settings["FUNCTIONS_WORKER_RUNTIME"], "custom");
-    for (_, value) in settings {
-        assert!(
-            value.is_string(),
-            "the Core Tools take strings only: {value}"
-        );
-    }
-}
-
-#[test]
 fn the_functions_are_wired_to_one_another() {
     let functions = functions();
     let function = |name: &str| &functions.iter().find(|(of, _)| of == name).unwrap().1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -219,7 +219,7 @@ impl Setup {
             storage: None,
             options: Options {
                 target: Target::Process {
-                    executable: Some(env!("CARGO_BIN_EXE_spwatch").into()),
+                    executable: executable(),
                     arguments: None,
                 },
                 // A minute becomes 60 ms.
@@ -277,11 +277,29 @@ impl Setup {
 
 /// The repository's own function app.
 pub(super) fn app(settings: &Settings, max_dequeue_count: Option<u32>) -> App {
-    let mut app = App::load(root(), settings.clone()).unwrap();
+    let mut app = App::load(app_root(), settings.clone()).unwrap();
     if let Some(count) = max_dequeue_count {
         app.extensions.queues.max_dequeue_count = count;
     }
     app
+}
+
+/// An unpacked package to be tested instead of the checkout: its files and its executable.
+fn package() -> Option<PathBuf> {
+    std::env::var_os("SPWATCH_TEST_PACKAGE").map(PathBuf::from)
+}
+
+pub(super) fn app_root() -> &'static Path {
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| package().unwrap_or_else(|| root().into()));
+    &ROOT
+}
+
+/// The executable under test; `None`: the one that host.json names.
+pub(super) fn executable() -> Option<PathBuf> {
+    match package() {
+        Some(_) => None,
+        None => Some(env!("CARGO_BIN_EXE_spwatch").into()),
+    }
 }
 
 pub(super) fn root() -> &'static Path {

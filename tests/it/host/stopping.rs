@@ -28,7 +28,7 @@ async fn ends_well(signal: &str) {
         .arg("serve")
         .envs(settings.iter())
         .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
-        .env("FUNCTIONS_APP_ROOT_PATH", root())
+        .env("FUNCTIONS_APP_ROOT_PATH", app_root())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut handler = tokio::process::Command::from(command)
