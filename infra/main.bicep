@@ -130,7 +130,7 @@ param policyAuthorObjectId string = ''
 // src/Functions/Functions.Autorest/custom/FunctionsStackFlexData/EastAsia/custom.json). Samples disagree: '', '1.0', or
 // left open. A value that is not in the region's list is accepted at first; then the app does not start, with a 500
 // that names no reason (Azure/Azure-Functions, issue 2666). So it is a parameter, to be tried in Azure.
-@description('Version of the runtime `custom`; compare az functionapp list-flexconsumption-runtimes.')
+@description('Version of the runtime `custom`, as the list of stacks of the region has it (README.md).')
 param runtimeVersion string = '1.0'
 
 @description('Memory of an instance, in megabytes.')
