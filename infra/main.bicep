@@ -110,15 +110,16 @@ param purgeProtection bool = true
 param softDeleteDays int = 90
 
 // It holds names; values never pass through a deployment.
-#disable-next-line secure-secrets-in-params
 @description('App setting name -> name of the Key Vault secret behind it: one for each env:NAME of the policy.')
+#disable-next-line secure-secrets-in-params
 param secretSettings object = {
   SOC_WEBHOOK_URL: 'soc-webhook-url'
   SOC_WEBHOOK_SECRET: 'soc-webhook-secret'
 }
 
-#disable-next-line secure-secrets-in-params
+// An object id, as the name ends to say.
 @description('Object id of the user or group that writes the secrets; empty: nobody is given the role.')
+#disable-next-line secure-secrets-in-params
 param secretsOfficerObjectId string = ''
 
 @description('Object id of the user or group that uploads the policy; empty: nobody is given the role.')
@@ -129,7 +130,8 @@ param policyAuthorObjectId string = ''
 // '1.0' is what the platform's own list of stacks has for `custom` on FC1 (Azure/azure-powershell
 // src/Functions/Functions.Autorest/custom/FunctionsStackFlexData/EastAsia/custom.json). Samples disagree: '', '1.0', or
 // left open. A value that is not in the region's list is accepted at first; then the app does not start, with a 500
-// that names no reason (Azure/Azure-Functions, issue 2666). So it is a parameter, to be tried in Azure.
+// that names no reason (Azure/Azure-Functions, "Flex Consumption: ARM accepts uncatalogued
+// functionAppConfig.runtime.version"). So it is a parameter, to be tried in Azure.
 @description('Version of the runtime `custom`, as the list of stacks of the region has it (README.md).')
 param runtimeVersion string = '1.0'
 
@@ -141,8 +143,9 @@ param runtimeVersion string = '1.0'
 ])
 param instanceMemoryMB int = 2048
 
-// Counted for each function, on demand only (Azure/azure-rest-api-specs, pull request 45083). Sources disagree whether
-// less than 40 is taken (MicrosoftDocs/azure-docs, pull request 128255). Never do more read than there are partitions.
+// Counted for each function, on demand only (Azure/azure-rest-api-specs, "Web: clarify maximumInstanceCount is per
+// function group"). Sources disagree whether less than 40 is taken (MicrosoftDocs/azure-docs, "Fix wrong lowest
+// 'Maximum scale count' for Flex Consumption"). Never do more read than there are partitions.
 @description('Instances at most, for each function. 40 is taken everywhere; less may be refused.')
 @minValue(1)
 @maxValue(1000)

@@ -23,8 +23,8 @@ param vaultName string
 param componentName string
 
 // An object id, as the name ends to say.
-#disable-next-line secure-secrets-in-params
 @description('Object id of the user or group that writes the secrets; empty: nobody.')
+#disable-next-line secure-secrets-in-params
 param secretsOfficerObjectId string
 
 @description('Object id of the user or group that uploads the policy; empty: nobody.')
@@ -102,8 +102,9 @@ resource onStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// The hub and not its consumer group: an assignment there was reported not to work for the trigger
-// (Azure/azure-functions-python-worker, issue 1778). Receiving only: the app sends nothing to it.
+// The hub and not its consumer group: the trigger does not work with an assignment there
+// (Azure/azure-functions-eventhubs-extension, "Currently, eventhub triggers require the role to be granted on eventhub
+// level, not only on consumer group"). Receiving only: the app sends nothing to it.
 resource onHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(namespace::hub.id, appPrincipalId, roles.eventHubsDataReceiver)
   scope: namespace::hub

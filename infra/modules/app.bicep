@@ -50,8 +50,8 @@ param componentName string
 param vaultUri string
 
 // It holds names, as the description says; the values are in the vault.
-#disable-next-line secure-secrets-in-params
 @description('App setting name -> name of the Key Vault secret behind it.')
+#disable-next-line secure-secrets-in-params
 param secretSettings object
 
 @description('App setting name -> value, for everything that is no secret.')
@@ -60,8 +60,8 @@ param settings object
 // The host's own settings. Left out because Flex Consumption has other places for them, or none
 // (learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations):
 // FUNCTIONS_WORKER_RUNTIME, WEBSITE_RUN_FROM_PACKAGE, WEBSITE_CONTENT*, SCM_DO_BUILD_DURING_DEPLOYMENT. The same page
-// lists FUNCTIONS_EXTENSION_VERSION; one report says an app did not start without it (Azure/azure-functions-host, issue
-// 10714). If that is seen, add it with the value ~4 by `extraSettings`.
+// lists FUNCTIONS_EXTENSION_VERSION, and yet an app was seen not to start without it (Azure/azure-functions-host, "Flex
+// Consumption plan without `FUNCTIONS_EXTENSION_VERSION` breaks function app"). Then add it as ~4, by `extraSettings`.
 var hostSettings = [
   {
     // A system-assigned identity needs no `__credential`; a user-assigned one would, with its client id

@@ -71,8 +71,9 @@ resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
     // Off unless asked for when a template makes the namespace, and not to be changed later:
     // azure.github.io/PSRule.Rules.Azure/en/rules/Azure.EventHub.AvailabilityZone
     zoneRedundant: zoneRedundant
-    // A diagnostic setting sends with a shared access key and knows no other way (MicrosoftDocs/azure-docs, issue
-    // 119932; its type has `eventHubAuthorizationRuleId` alone), so local auth stays on.
+    // A diagnostic setting sends with a shared access key and knows no other way: its type has
+    // `eventHubAuthorizationRuleId` alone (Azure/bicep-types-az, microsoft.aadiam; MicrosoftDocs/azure-docs, "Need
+    // documentation that Streaming Logs to Event Hubs require that local auth be enabled"). So local auth stays on.
     disableLocalAuth: false
     // Azure Monitor sends from addresses that are not known beforehand. Whoever closes this needs a network rule set
     // with `trustedServiceAccessEnabled` (MicrosoftDocs/azure-monitor-docs, platform/diagnostic-settings.md) and a
@@ -101,15 +102,16 @@ resource consumerGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2
 }
 
 // What the diagnostic setting wants, as far as public sources say:
-// - Scope: a rule of the namespace. One of the hub is refused: "Expected types are …
-//   'microsoft.eventhub/namespaces/authorizationrules'" (Azure/azure-policy, issue 351). So it can send to every hub of
-//   this namespace, which is why the namespace has no other.
+// - Scope: a rule of the namespace. One of the hub was refused: "Expected types are …
+//   'microsoft.eventhub/namespaces/authorizationrules'" (Azure/azure-policy, "eventhubauthorizationruleID error in
+//   deploy-eventhub-diagnostic-setting-for-keyvault"), though an example in Azure/azure-rest-api-specs for Entra's own
+//   settings has one. It can send to every hub of this namespace, which is why the namespace has no other.
 // - Rights: the page of Azure Monitor asks for Manage, Send and Listen
 //   (learn.microsoft.com/azure/azure-monitor/platform/diagnostic-settings#destinations). The service's own refusal
 //   says when: "If a valid EventHub name is not specified in the diagnostic setting, the EventHub authorization rule
-//   requires manage|send|listen access" (Azure/azure-cli, issue 24425), since it makes the hub itself then. We name
-//   the hub, so Send is tried first. Not tried in Azure: whether Entra's setting judges by the same rule. Where it
-//   refuses, set `diagnosticRuleRights` to all three.
+//   requires manage|send|listen access" (Azure/azure-cli, "Managed HSM - Diagnostic settings - event hub - AZ cli"),
+//   since it makes the hub itself then. We name the hub, so Send is tried first. Not tried in Azure: whether Entra's
+//   setting judges by the same rule. Where it refuses, set `diagnosticRuleRights` to all three.
 resource diagnosticRule 'Microsoft.EventHub/namespaces/authorizationRules@2024-01-01' = {
   parent: namespace
   name: 'entra-diagnostics'

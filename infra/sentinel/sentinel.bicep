@@ -34,7 +34,7 @@ var stream = loadJsonContent('stream.json')
 var rule = loadYamlContent('rule.yaml')
 
 // The file has sub-techniques, which the service refuses here: "The expected format is 'T####'" (Azure/Azure-Sentinel,
-// issue 8960). Each alert names them in full.
+// "Analytic Rules with subtechniques fail to deploy"). Each alert names them in full.
 var techniques = [
   for technique in rule.relevantTechniques: split(technique, '.')[0]
 ]
