@@ -104,8 +104,9 @@ resource consumerGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2
 // What the diagnostic setting wants, as far as public sources say:
 // - Scope: a rule of the namespace. One of the hub was refused: "Expected types are …
 //   'microsoft.eventhub/namespaces/authorizationrules'" (Azure/azure-policy, "eventhubauthorizationruleID error in
-//   deploy-eventhub-diagnostic-setting-for-keyvault"), though an example in Azure/azure-rest-api-specs for Entra's own
-//   settings has one. It can send to every hub of this namespace, which is why the namespace has no other.
+//   deploy-eventhub-diagnostic-setting-for-keyvault"), though an example of Entra's own settings has one
+//   (pulumi.com/registry/packages/azure-native/api-docs/aadiam/diagnosticsetting). It can send to every hub of this
+//   namespace, which is why the namespace has no other.
 // - Rights: the page of Azure Monitor asks for Manage, Send and Listen
 //   (learn.microsoft.com/azure/azure-monitor/platform/diagnostic-settings#destinations). The service's own refusal
 //   says when: "If a valid EventHub name is not specified in the diagnostic setting, the EventHub authorization rule
