@@ -77,12 +77,6 @@ var hostSettings = [
     name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
     value: 'Authorization=AAD'
   }
-  {
-    // The alert rules look for single lines. host.json samples traces under load, and a line that is sampled away would
-    // be an alert that nobody gets (learn.microsoft.com/azure/azure-functions/functions-host-json#applicationinsights).
-    name: 'AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__excludedTypes'
-    value: 'Request;Exception;Trace'
-  }
 ]
 
 var plainSettings = [
