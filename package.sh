@@ -51,7 +51,7 @@ tools=$work/tools
 mkdir -p "$work"
 if ! cmp -s tools/package/requirements.txt "$tools/installed.txt"; then
     rm -rf "$tools"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+    python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
         --target "$tools" --requirement tools/package/requirements.txt
     cp tools/package/requirements.txt "$tools/installed.txt"
 fi

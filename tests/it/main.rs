@@ -14,6 +14,7 @@ mod docs;
 mod equivalence;
 mod host;
 mod hostile;
+mod infra;
 mod layers;
 mod oracle;
 mod package;
