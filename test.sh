@@ -15,14 +15,7 @@ need cc "install a C compiler (the TLS library builds with it), for example buil
 need node "install Node.js 20 or later (https://nodejs.org)"
 need npm "install npm, which comes with Node.js"
 
-# Azurite as it is locked, once; again when the lock changes.
-azurite=target/azurite
-mkdir -p "$azurite"
-if ! cmp -s tests/azurite/package-lock.json "$azurite/installed-lock.json"; then
-    cp tests/azurite/package.json tests/azurite/package-lock.json "$azurite"
-    npm ci --prefix "$azurite" --no-audit --no-fund --loglevel=error
-    cp tests/azurite/package-lock.json "$azurite/installed-lock.json"
-fi
+tools/azurite.sh --install
 
 # Snapshots are compared, never rewritten.
 export INSTA_UPDATE=no

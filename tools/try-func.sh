@@ -52,15 +52,8 @@ done
 cp local.settings.json.example "$app/local.settings.json"
 
 if [ "${AZURITE-}" != running ]; then
-    need npm "install npm, which comes with Node.js"
-    if ! cmp -s tests/azurite/package-lock.json target/azurite/installed-lock.json; then
-        mkdir -p target/azurite
-        cp tests/azurite/package.json tests/azurite/package-lock.json target/azurite
-        npm ci --prefix target/azurite --no-audit --no-fund --loglevel=error
-        cp tests/azurite/package-lock.json target/azurite/installed-lock.json
-    fi
-    node target/azurite/node_modules/azurite/dist/src/azurite.js --location "$app/azurite" --silent \
-        --skipApiVersionCheck --disableTelemetry >"$app/azurite.log" 2>&1 &
+    tools/azurite.sh --install
+    tools/azurite.sh --location "$app/azurite" >"$app/azurite.log" 2>&1 &
     started+=($!)
 fi
 

@@ -10,19 +10,22 @@ use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/delivery.md",
+    "docs/local.md",
     "docs/logs.md",
+    "docs/operations.md",
     "docs/performance.md",
     "docs/policy.md",
     "docs/reasons.md",
     "docs/sinks.md",
     "infra/README.md",
+    "infra/entra/README.md",
     "infra/sentinel/README.md",
     "benches/README.md",
 ];

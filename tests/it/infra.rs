@@ -29,7 +29,10 @@ fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if endings.iter().any(|end| path.to_string_lossy().ends_with(end)) {
+            } else if endings
+                .iter()
+                .any(|end| path.to_string_lossy().ends_with(end))
+            {
                 files.push(path);
             }
         }
@@ -43,7 +46,9 @@ fn bicep() -> String {
     let files = files("infra", &[".bicep", ".bicepparam.example"]);
     assert!(files.len() >= 10, "{files:?}");
     let texts = files.iter().map(text).collect::<Vec<_>>().join("\n");
-    let lines = texts.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = texts
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -75,7 +80,10 @@ fn documented() -> BTreeSet<String> {
     let readme = text("README.md");
     let (_, settings) = readme.split_once("\n## Settings\n").unwrap();
     let settings = settings.split("\n## ").next().unwrap();
-    found(r"`((?:SPWATCH|SIGNIN)_[A-Z_]+|SignInEventHub|AzureWebJobsStorage)`", settings)
+    found(
+        r"`((?:SPWATCH|SIGNIN)_[A-Z_]+|SignInEventHub|AzureWebJobsStorage)`",
+        settings,
+    )
 }
 
 #[test]
@@ -120,7 +128,10 @@ fn every_setting_is_known_to_the_code_and_explained() {
     let secrets = found(r"(?m)^  ([A-Z_]+): '[a-z-]+'$", &text("infra/main.bicep"));
     assert_eq!(secrets, of_policy);
     assert_eq!(
-        found(r"(?m)^  ([A-Z_]+): '[a-z-]+'$", &text("infra/main.bicepparam.example")),
+        found(
+            r"(?m)^  ([A-Z_]+): '[a-z-]+'$",
+            &text("infra/main.bicepparam.example")
+        ),
         of_policy
     );
 }
@@ -146,7 +157,10 @@ fn the_handler_reads_what_azure_sets() {
     let config = Config::read(&lookup, None, None, None).unwrap();
     assert!(!config.state_is_fleeting);
     assert_eq!(config.limits.retention_seconds, 72 * 3600);
-    let containers = found(r"(?m)^var \w+Container = '([a-z-]+)'$", &text("infra/modules/storage.bicep"));
+    let containers = found(
+        r"(?m)^var \w+Container = '([a-z-]+)'$",
+        &text("infra/modules/storage.bicep"),
+    );
     for location in [config.policy, config.state] {
         let Location::Blobs(blobs) = location else {
             panic!("{location:?} is not in a container")
@@ -187,7 +201,10 @@ fn entra_is_asked_for_what_is_judged() {
     assert_eq!(asked, known);
     // The same by hand, without Microsoft's own.
     known.remove(Kind::MicrosoftServicePrincipal.category());
-    let body = found(r#""category": "([A-Za-z]+)""#, &text("infra/entra/README.md"));
+    let body = found(
+        r#""category": "([A-Za-z]+)""#,
+        &text("infra/entra/README.md"),
+    );
     assert_eq!(body, known);
 }
 
@@ -247,7 +264,9 @@ fn every_log_line_has_an_event_that_is_explained() {
     }
     assert!(lines >= 30, "{lines}");
     let operations = text("docs/operations.md");
-    let (_, table) = operations.split_once("| event | level | means | do |").unwrap();
+    let (_, table) = operations
+        .split_once("| event | level | means | do |")
+        .unwrap();
     let table = table.split("\n\n").next().unwrap();
     let mut explained = BTreeSet::new();
     for row in table.lines().filter(|row| row.starts_with("| `")) {
@@ -268,7 +287,10 @@ fn the_alert_rules_look_for_lines_that_are_written_and_have_a_runbook() {
     let mut rules = found(r"(?m)^    name: '([a-z-]+)'$", &watch);
     rules.extend(found(r"(?m)^  name: '\$\{namePrefix\}-([a-z-]+)'$", &watch));
     assert!(rules.remove("mail"));
-    let runbook = found(r"(?m)^\| `spwatch-([a-z-]+)` \|", &text("docs/operations.md"));
+    let runbook = found(
+        r"(?m)^\| `spwatch-([a-z-]+)` \|",
+        &text("docs/operations.md"),
+    );
     assert_eq!(runbook, rules);
     let listed = found(r"(?m)^\| `spwatch-([a-z-]+)` \|", &text("infra/README.md"));
     assert_eq!(listed, rules);

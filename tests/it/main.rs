@@ -20,4 +20,5 @@ mod oracle;
 mod package;
 mod schema;
 mod state;
+mod try_func;
 mod wiring;
