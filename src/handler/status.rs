@@ -214,7 +214,7 @@ fn problems(
         problems.push("the state store is away: alerts go out unmerged".to_owned());
     }
     let silent = standing.categories.iter().filter(|known| known.silent);
-    problems.extend(silent.map(|category| format!("no {} arrives", category.name)));
+    problems.extend(silent.map(|category| format!("no records of {} arrive", category.name)));
     let late = standing.partitions.iter().filter(|known| known.late);
     problems.extend(late.map(|partition| format!("partition {} is read late", partition.id)));
     match standing

@@ -8,6 +8,7 @@ mod delivery;
 mod faults;
 mod housekeeping;
 mod merging;
+mod observing;
 mod points;
 mod policy;
 mod protocol;

@@ -467,3 +467,17 @@ fn local_settings_hold_what_the_functions_name_and_no_secret() {
         assert!(settings.values.contains_key(name), "{name}");
     }
 }
+
+#[test]
+fn the_emulator_has_the_hub_that_the_settings_name() {
+    let settings: LocalSettings = read("local.settings.json.example");
+    let emulator: serde_json::Value = read("tools/local/emulator/config.json");
+    let namespaces = emulator["UserConfig"]["NamespaceConfig"]
+        .as_array()
+        .unwrap();
+    let hub = &namespaces[0]["Entities"][0];
+    assert_eq!(hub["Name"], *settings.values["SIGNIN_EVENT_HUB_NAME"]);
+    let group = &hub["ConsumerGroups"][0];
+    assert_eq!(group["Name"], *settings.values["SIGNIN_CONSUMER_GROUP"]);
+    assert!(settings.values["SignInEventHub"].contains("UseDevelopmentEmulator=true"));
+}

@@ -15,7 +15,7 @@ h1{font-size:1.3rem;margin:0}h2{font-size:1rem;margin:2rem 0 .4rem}\
 .soft{color:var(--soft)}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}\
 th{font-weight:500;color:var(--soft)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
-code,pre{font:13px/1.45 ui-monospace,monospace}pre{overflow-x:auto;padding:.6rem;border:1px solid var(--line)}";
+code,pre{font:13px/1.45 ui-monospace,monospace}code{overflow-wrap:anywhere}.wide td,.wide th{white-space:nowrap}pre{overflow-x:auto;padding:.6rem;border:1px solid var(--line)}";
 
 /// The page.
 pub(super) fn page(standing: &Standing) -> String {
