@@ -85,17 +85,6 @@ fn policy(standing: &Standing) -> Markup {
 }
 
 fn sign_ins(standing: &Standing) -> Markup {
-    let columns: [(&str, fn(&Tally) -> u64); 9] = [
-        ("batches", |tally| tally.batches),
-        ("events", |tally| tally.events),
-        ("records", |tally| tally.records),
-        ("sign-ins", |tally| tally.sign_ins),
-        ("allowed", |tally| tally.allowed),
-        ("outside", |tally| tally.violation),
-        ("unlisted", |tally| tally.unknown_app),
-        ("rejected", |tally| tally.rejected),
-        ("alerts", |tally| tally.alerts),
-    ];
     let rows = [
         ("this hour", &standing.counts.this_hour),
         ("last 24 hours", &standing.counts.last_24_hours),
@@ -104,13 +93,27 @@ fn sign_ins(standing: &Standing) -> Markup {
         h2 { "Judged" }
         div.wide {
             table {
-                tr { th {} @for (name, _) in &columns { th.n { (name) } } }
+                tr { th {} @for (name, _) in columns(&Tally::default()) { th.n { (name) } } }
                 @for (name, tally) in rows {
-                    tr { th { (name) } @for (_, of) in &columns { td.n { (of(tally)) } } }
+                    tr { th { (name) } @for (_, count) in columns(tally) { td.n { (count) } } }
                 }
             }
         }
     }
+}
+
+fn columns(tally: &Tally) -> [(&'static str, u64); 9] {
+    [
+        ("batches", tally.batches),
+        ("events", tally.events),
+        ("records", tally.records),
+        ("sign-ins", tally.sign_ins),
+        ("allowed", tally.allowed),
+        ("outside", tally.violation),
+        ("unlisted", tally.unknown_app),
+        ("rejected", tally.rejected),
+        ("alerts", tally.alerts),
+    ]
 }
 
 fn partitions(partitions: &[Partition], now: Timestamp) -> Markup {
