@@ -2,8 +2,9 @@
 # Builds spwatch as the Functions host runs it, and zips the function app: target/package/spwatch.zip.
 # Needs Rust (by rustup) and Python 3.10 or later with pip; everything else is fetched, pinned.
 #
-#   ./package.sh          builds and zips
-#   ./package.sh --list   says which files the zip holds
+#   ./package.sh           builds and zips
+#   ./package.sh --list    says which files the zip holds
+#   ./package.sh --check   says whether what lies here is what was zipped: the Core Tools publish what lies here
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -34,8 +35,17 @@ case "${1-}" in
     files | LC_ALL=C sort
     exit 0
     ;;
+--check)
+    [ -d "$work/tree" ] || fail "nothing was packaged yet: run ./package.sh"
+    files | while read -r file; do
+        cmp -s "$file" "$work/tree/$file" || fail "$file is not what was packaged: run ./package.sh again"
+    done
+    [ ! -e "$executable.d" ] || fail "$executable.d would be published: run ./package.sh again"
+    echo "what lies here is what was packaged"
+    exit 0
+    ;;
 "") ;;
-*) fail "$1 is unknown: there is --list, and nothing else" ;;
+*) fail "$1 is unknown: there are --list and --check" ;;
 esac
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust (https://rustup.rs)"
@@ -51,13 +61,15 @@ tools=$work/tools
 mkdir -p "$work"
 if ! cmp -s tools/package/requirements.txt "$tools/installed.txt"; then
     rm -rf "$tools"
-    python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
         --target "$tools" --requirement tools/package/requirements.txt
     cp tools/package/requirements.txt "$tools/installed.txt"
 fi
-echo "building for $target with glibc $glibc or later: cargo-zigbuild, with the linker of zig $("$tools/ziglang/zig" version)"
+echo "building for $target with glibc $glibc or later: cargo-zigbuild, with the linker of zig" \
+    "$("$tools/ziglang/zig" version), $(rustc --version)"
 
-# No path of this machine is in the binary: the same source gives the same bytes wherever it lies.
+# No path of this machine is in the binary: with the same compiler the same source gives the same bytes wherever it
+# lies. The zip's bytes depend on the zlib of Python, too.
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 sysroot=$(rustc --print sysroot)
 # The flags of CARGO_ENCODED_RUSTFLAGS stand apart by U+001F, so that a path may have blanks.
@@ -108,4 +120,4 @@ digest() { python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1
 size() { python3 -c 'import os, sys; print(f"{os.path.getsize(sys.argv[1]) / 1048576:.1f} MiB")' "$1"; }
 echo "$zip: $(size "$zip"), $(files | wc -l | tr -d ' ') files, the binary $(size "$executable")"
 echo "highest glibc symbol: ${needs:-none}"
-echo "sha256 $(digest "$zip")"
+echo "sha256 $(digest "$zip"), of the binary $(digest "$executable")"

@@ -96,7 +96,7 @@ param diagnosticRuleRights array = ['Send']
 @maxValue(3650)
 param rejectedDays int = 90
 
-@description('Days for which deleted blobs, and old versions of the policy and of kept alerts, can be had back.')
+@description('Days for which a deleted container can be had back.')
 @minValue(1)
 @maxValue(365)
 param recoveryDays int = 14
@@ -191,6 +191,7 @@ param alertRulesEnabled bool = true
 
 var handlerSettings = {
   SignInEventHub__fullyQualifiedNamespace: hub.outputs.fullyQualifiedNamespace
+  SignInEventHub__credential: 'managedidentity'
   SIGNIN_EVENT_HUB_NAME: hub.outputs.hubName
   SIGNIN_CONSUMER_GROUP: hub.outputs.consumerGroupName
   SPWATCH_POLICY: policyLocation

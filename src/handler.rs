@@ -69,6 +69,7 @@ pub struct App {
     house: Arc<House>,
     lookup: Lookup,
     deadline: Duration,
+    started: Instant,
     tools: Arc<Tools>,
     memory: Arc<Budget>,
     /// How many there are: asking the system again takes as long as judging ten records.
@@ -95,6 +96,7 @@ impl App {
             house: Arc::default(),
             lookup,
             deadline,
+            started: Instant::now(),
             tools: Arc::default(),
             memory: Arc::default(),
             cores,
@@ -274,7 +276,11 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     let mut share = app.memory.share();
     let bytes = match read(body, &headers, app.tools.body(), &mut share).await {
         Ok(bytes) => bytes,
-        Err(answer) => return answer.into_response(),
+        Err(answer) => {
+            let (summary, settled) = Default::default();
+            log_batch(&invocation, &answer, &summary, &settled, started.elapsed());
+            return answer.into_response();
+        }
     };
     let shared = Arc::clone(&app.shared);
     // A slow store must not make the answer late: the host would kill the process.
@@ -296,6 +302,7 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
             error!(
                 event = "batch-not-judged",
                 invocation.id = invocation,
+                elapsed_ms = started.elapsed().as_millis() as u64,
                 "judging stopped: {error}"
             );
             return (
@@ -305,7 +312,6 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
                 .into_response();
         }
     };
-    note_arrivals(&shared, &answer, &summary);
     let mut settled = Settled::default();
     let answer = match answer {
         Answer::Done { mut outputs, logs } if !due.is_empty() => {
@@ -324,16 +330,15 @@ async fn sign_ins(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
         }
         answer => answer,
     };
+    note_arrivals(&shared, &answer, &summary);
     log_batch(&invocation, &answer, &summary, &settled, started.elapsed());
     answer.into_response()
 }
 
 /// Remembers that the stream is alive, and tells the other instances from time to time, without letting the host wait.
 fn note_arrivals(shared: &Arc<Shared>, answer: &Answer, summary: &Summary) {
-    if !matches!(answer, Answer::Done { .. }) {
-        return;
-    }
-    shared.arrived(|arrivals| summary.note(arrivals, now()));
+    let is_done = matches!(answer, Answer::Done { .. });
+    shared.arrived(|arrivals| summary.note(arrivals, is_done, now()));
     if shared.is_time_to_tell() {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
@@ -364,7 +369,8 @@ impl Unjudged {
         }
         let Some(policy) = self.app.policies.current().await else {
             let answer = Answer::Retry("no policy can be loaded".to_owned());
-            return Ok(Judged::without_alerts(answer, Summary::default()));
+            // How late it is by now is worth knowing all the same.
+            return Ok(Judged::without_alerts(answer, Summary::of_body(self.bytes)));
         };
         // An error means that the semaphore is closed, which it never is.
         let core = Arc::clone(&self.app.judging).acquire_owned().await.ok();
@@ -443,7 +449,7 @@ async fn deliver_alert(State(app): State<App>, headers: HeaderMap, body: Body) -
     let started = Instant::now();
     let message = match message(body, &headers).await {
         Ok(message) => message,
-        Err(answer) => return answer.into_response(),
+        Err(answer) => return no_message(&headers, answer, started.elapsed()),
     };
     let tools = app.delivery();
     let delivery = tools.deliver(&message, now());
@@ -459,7 +465,7 @@ async fn poisoned_alert(State(app): State<App>, headers: HeaderMap, body: Body) 
     let started = Instant::now();
     let message = match message(body, &headers).await {
         Ok(message) => message,
-        Err(answer) => return answer.into_response(),
+        Err(answer) => return no_message(&headers, answer, started.elapsed()),
     };
     let done = app.delivery().poisoned(&message, now()).await;
     log_delivery(&invocation_id(&headers), &message, &done, started.elapsed());
@@ -485,6 +491,19 @@ async fn message(body: Body, headers: &HeaderMap) -> Result<wire::Message, Answe
     // A queue message has at most 64 KiB: it need not wait for memory.
     let bytes = read(body, headers, Vec::new(), &mut Share::free()).await?;
     wire::message(&bytes).map_err(|error| Answer::BadRequest(error.to_string()))
+}
+
+/// A request that holds no message.
+fn no_message(headers: &HeaderMap, answer: Answer, elapsed: Duration) -> Response {
+    if let Answer::Retry(reason) | Answer::BadRequest(reason) = &answer {
+        warn!(
+            event = "alert-not-delivered",
+            invocation.id = invocation_id(headers),
+            elapsed_ms = elapsed.as_millis() as u64,
+            "no message could be read: {reason}"
+        );
+    }
+    answer.into_response()
 }
 
 fn log_delivery(invocation: &str, message: &wire::Message, done: &Done, elapsed: Duration) {

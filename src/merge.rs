@@ -7,11 +7,13 @@
 mod cap;
 mod mark;
 mod outbox;
+mod sink_word;
 mod window;
 
 pub use cap::Admitted;
 pub use mark::{Delivery, Mark, MarkKind, Marks, failure_name, marks_folder};
 pub use outbox::Pending;
+pub use sink_word::SinkWord;
 pub use window::{MAX_COUNTED, Window};
 
 use serde::{Deserialize, Deserializer, de};

@@ -33,10 +33,19 @@ if [ -z "$executable" ]; then
 fi
 
 app=$(mktemp -d)
-started=()
+func=
+helpers=
 cleanup() {
-    for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
-    wait 2>/dev/null || true
+    if [ -n "$func" ]; then
+        # The host heeds SIGINT, as from a terminal, and is a process below another: the whole group is told.
+        kill -INT -- "-$func" 2>/dev/null || true
+        for _ in $(seq 50); do
+            kill -0 -- "-$func" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL -- "-$func" 2>/dev/null || true
+    fi
+    for process in $helpers; do kill "$process" 2>/dev/null || true; done
     rm -rf "$app"
 }
 trap cleanup EXIT
@@ -54,11 +63,12 @@ cp local.settings.json.example "$app/local.settings.json"
 if [ "${AZURITE-}" != running ]; then
     tools/azurite.sh --install
     tools/azurite.sh --location "$app/azurite" >"$app/azurite.log" 2>&1 &
-    started+=($!)
+    helpers="$helpers $!"
 fi
 
+: >"$app/receiver.log"
 node tools/local/receiver.mjs 0 "$app/received" >"$app/receiver.log" &
-started+=($!)
+helpers="$helpers $!"
 for _ in $(seq 100); do
     receiver=$(sed -n 's/^listening on //p' "$app/receiver.log")
     [ -z "$receiver" ] || break
@@ -68,8 +78,10 @@ done
 
 # The environment beats local.settings.json (Azure/azure-functions-core-tools, StartHostAction.cs).
 export SOC_WEBHOOK_URL="${receiver}soc" SPWATCH_POLICY="$policy" SPWATCH_STATE="$app/state" SPWATCH_LOG=info
+set -m # a process group of its own
 (cd "$app" && exec func start --port "$port") >"$app/func.log" 2>&1 &
-started+=($!)
+func=$!
+set +m
 give_up() {
     echo "--- the last lines of func start" >&2
     tail -n 40 "$app/func.log" >&2
@@ -80,7 +92,7 @@ host=http://127.0.0.1:$port
 echo "waiting for the host on $host (the first time, it fetches its extensions)"
 for second in $(seq 300); do
     if curl --silent --fail "$host/admin/host/status" 2>/dev/null | grep -q '"state" *: *"Running"'; then break; fi
-    kill -0 "${started[-1]}" 2>/dev/null || give_up "func start has ended"
+    kill -0 "$func" 2>/dev/null || give_up "func start has ended"
     [ "$second" -lt 300 ] || give_up "the host was not running within five minutes"
     sleep 1
 done

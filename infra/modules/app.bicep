@@ -64,10 +64,15 @@ param settings object
 // Consumption plan without `FUNCTIONS_EXTENSION_VERSION` breaks function app"). Then add it as ~4, by `extraSettings`.
 var hostSettings = [
   {
-    // A system-assigned identity needs no `__credential`; a user-assigned one would, with its client id
-    // (learn.microsoft.com/azure/azure-functions/functions-reference#common-properties-for-identity-based-connections).
     name: 'AzureWebJobsStorage__accountName'
     value: storageAccountName
+  }
+  {
+    // Microsoft's page asks for it with user-assigned identities
+    // (learn.microsoft.com/azure/azure-functions/functions-reference#common-properties-for-identity-based-connections);
+    // without it an app on this plan was seen not to start (Azure/terraform-azurerm-avm-res-web-site). It does no harm.
+    name: 'AzureWebJobsStorage__credential'
+    value: 'managedidentity'
   }
   {
     name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'

@@ -19,7 +19,7 @@ param zoneRedundant bool
 @maxValue(3650)
 param rejectedDays int
 
-@description('Days for which a deleted blob, and an old version of the policy or of a kept alert, can be had back.')
+@description('Days for which a deleted container can be had back.')
 @minValue(1)
 @maxValue(365)
 param recoveryDays int
@@ -73,17 +73,17 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   }
 }
 
-// Versions and soft delete hold for the whole account; the policy and kept alerts need them. What is written over and
-// over (checkpoints, state) gets versions as well, which the rule below deletes after a day: learn.microsoft.com
-// /azure/storage/blobs/versioning-overview advises against keeping many.
+// Neither versions nor soft delete of blobs: the checkpoints and leases of the Event Hub are written over every few
+// seconds in this account, which the host and its triggers must share with the queues and containers of spwatch
+// (learn.microsoft.com/azure/event-hubs/troubleshoot-checkpoint-store-issues). A policy belongs into a repository,
+// which has its versions.
 resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
   parent: account
   name: 'default'
   properties: {
-    isVersioningEnabled: true
+    isVersioningEnabled: false
     deleteRetentionPolicy: {
-      enabled: true
-      days: recoveryDays
+      enabled: false
     }
     containerDeleteRetentionPolicy: {
       enabled: true
@@ -137,66 +137,12 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
                   daysAfterModificationGreaterThan: rejectedDays
                 }
               }
-              version: {
-                delete: {
-                  daysAfterCreationGreaterThan: rejectedDays
-                }
-              }
-            }
-          }
-        }
-        {
-          name: 'old-versions-of-what-changes-all-the-time'
-          enabled: true
-          type: 'Lifecycle'
-          definition: {
-            filters: {
-              blobTypes: ['blockBlob']
-              // Without a slash: every container whose name starts so. Those of the host are azure-webjobs-hosts,
-              // -secrets and -eventhub (checkpoints).
-              prefixMatch: [
-                '${stateContainer}/'
-                'azure-webjobs-'
-              ]
-            }
-            actions: {
-              version: {
-                delete: {
-                  daysAfterCreationGreaterThan: 1
-                }
-              }
-            }
-          }
-        }
-        {
-          name: 'old-versions-of-the-rest'
-          enabled: true
-          type: 'Lifecycle'
-          definition: {
-            filters: {
-              blobTypes: ['blockBlob']
-              prefixMatch: [
-                '${packageContainer}/'
-                '${policyContainer}/'
-                '${undeliveredContainer}/'
-              ]
-            }
-            actions: {
-              version: {
-                delete: {
-                  daysAfterCreationGreaterThan: recoveryDays
-                }
-              }
             }
           }
         }
       ]
     }
   }
-  // The rules on versions are taken only where versions are on.
-  dependsOn: [
-    blobs
-  ]
 }
 
 @description('Name of the account.')

@@ -34,7 +34,7 @@ AppTraces
 '''
 
 // Rows arrive minutes late, so a window is longer than the time between two looks. A rule stays fired until looks find
-// nothing wrong, and tells it once.
+// nothing wrong, and tells it once: so what lasts is taken from lines that come each minute while it does.
 var rules = [
   {
     // No line of Housekeeping, which runs each minute.
@@ -54,7 +54,7 @@ var rules = [
     title: 'spwatch could not deliver an alert'
     todo: 'It lies in spwatch-undelivered. Read it there, mend the sink, run spwatch redeliver: docs/operations.md.'
     severity: 1
-    events: '\'alert-kept\''
+    events: '\'alert-kept\', \'alerts-undelivered\''
     operator: 'GreaterThan'
     threshold: 0
     window: 'PT15M'
@@ -66,7 +66,7 @@ var rules = [
     title: 'spwatch refuses its policy, or has none'
     todo: 'Run spwatch validate on the uploaded policy, mend it, upload it again: docs/operations.md.'
     severity: 1
-    events: '\'policy-refused\', \'policy-missing\''
+    events: '\'policy-unwell\', \'policy-missing\''
     operator: 'GreaterThan'
     threshold: 0
     window: 'PT15M'

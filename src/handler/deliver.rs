@@ -143,6 +143,7 @@ impl Tools<'_> {
         };
         let outcome = send(sink, self.sender, alert, now, self.lookup).await;
         pass.leave(&outcome);
+        self.tell_of(&sink.name, now).await;
         match outcome {
             Outcome::Delivered => {
                 let mark = Mark::new(key.count, now);
@@ -166,6 +167,17 @@ impl Tools<'_> {
                 retry(format!("sink {}: {reason}", sink.name))
             }
             Outcome::Permanent { reason } => self.keep(message, queued, key, reason, now).await,
+        }
+    }
+
+    /// Tells the others if the sink has gone down or come back.
+    async fn tell_of(&self, sink: &str, now: Timestamp) {
+        let healths = self.sender.health().into_iter();
+        for health in healths.filter(|health| health.sink == sink) {
+            let told = self
+                .shared
+                .tell_of_sink(sink, health.open, health.last_failure, now);
+            told.await;
         }
     }
 

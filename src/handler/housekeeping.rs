@@ -57,10 +57,51 @@ pub(super) struct House {
     said: Mutex<HashSet<Uuid>>,
     expired: Mutex<Option<Instant>>,
     counted: Mutex<Option<(Instant, usize)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// What the state store last said of the whole.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) at: Timestamp,
+    pub(super) stream: Stream,
+    pub(super) health: Option<Health>,
+}
+
+impl House {
+    /// What the store says now, else what it said last; `None` where it never said anything.
+    pub(super) async fn know(&self, shared: &Shared, now: Timestamp) -> Option<Known> {
+        if let Ok(stream) = shared.tell_arrivals().await
+            && let Ok(health) = shared.read(HEALTH).await
+        {
+            let known = Known {
+                at: now,
+                stream,
+                health,
+            };
+            *lock(&self.known) = Some(known);
+        }
+        lock(&self.known).clone()
+    }
+}
+
+/// Whether a sink of the policy is down, by this process or by those that deliver.
+async fn is_a_sink_down(app: &App, policy: Option<&Policy>) -> bool {
+    if app.sender.health().iter().any(|sink| sink.open) {
+        return true;
+    }
+    for sink in policy.into_iter().flat_map(|policy| policy.sinks.keys()) {
+        if let Some(word) = app.shared.word_of_sink(sink).await
+            && word.down
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// How things stand, as the last run saw it.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Health {
     pub(super) at: Option<Timestamp>,
     /// Whether there is a policy in force and none that was refused.
@@ -114,6 +155,12 @@ impl Report {
             elapsed_ms = elapsed.as_millis() as u64,
             "house kept"
         );
+        if !self.health.policy_is_well {
+            warn!(
+                event = "policy-unwell",
+                "no policy is in force, or a newer one was refused or cannot be read"
+            );
+        }
         if self.health.undelivered > 0 {
             warn!(
                 event = "alerts-undelivered",
@@ -152,13 +199,13 @@ pub(super) async fn run(app: &App, now: Timestamp) -> (Answer, Report) {
     }
     let stored = run.keep_store().await;
     run.report.state_is_away = stored.is_err();
-    let open_circuits = app.sender.health().iter().any(|sink| sink.open);
+    let sink_is_down = is_a_sink_down(app, policy.as_deref()).await;
     let health = &run.report.health;
     run.report.all_is_well = stored.is_ok()
         && health.policy_is_well
         && health.silent.is_empty()
         && health.late.is_empty()
-        && !open_circuits;
+        && !sink_is_down;
     if run.report.all_is_well {
         beat(app).await;
     }

@@ -17,7 +17,7 @@ use crate::policy_blobs::{BlobStamp, PolicyBlobs, ReadBlobsError};
 use crate::policy_files::{PolicyTexts, Stamp};
 use crate::sign_in::Timestamp;
 use crate::state::State;
-use kept::Accepted;
+use kept::{Accepted, Refusal};
 
 /// A policy in a container is looked at this often: each look is a request.
 const BLOB_LOOKS: Duration = Duration::from_secs(10);
@@ -183,7 +183,7 @@ impl PolicyStore {
             }
             Look::Problem(problem) => {
                 if self.cannot_read(seen, &problem) {
-                    self.refuse(0, &problem, &problem);
+                    self.refuse(0, &problem, &problem).await;
                 }
                 seen.stamp = None;
                 seen.texts = None;
@@ -241,7 +241,7 @@ impl PolicyStore {
                 .iter()
                 .flat_map(|source| [source.name.as_str(), "\0", source.text.as_str(), "\0"])
                 .collect();
-            self.refuse(errors, &whole, &problems());
+            self.refuse(errors, &whole, &problems()).await;
             return;
         };
         info!(
@@ -272,12 +272,13 @@ impl PolicyStore {
         self.remember(kept).await;
     }
 
-    fn refuse(&self, errors: usize, what: &str, problems: &str) {
+    async fn refuse(&self, errors: usize, what: &str, problems: &str) {
         let digest = Sha256::digest(what);
+        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let refused = RefusedPolicy {
-            at: super::now(),
+            at: self.first_refused(&hash).await,
             name: self.name(),
-            hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash,
             in_force: self
                 .current
                 .load()
@@ -287,6 +288,22 @@ impl PolicyStore {
             problems: problems.to_owned(),
         };
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+    }
+
+    /// When the same texts were refused first, by whichever process; now, where that is not known.
+    async fn first_refused(&self, hash: &str) -> Timestamp {
+        let refusal = Refusal {
+            hash: hash.to_owned(),
+            at: super::now(),
+        };
+        let at = refusal.at;
+        let noting = self
+            .state
+            .change(kept::REFUSED, move |known: Option<Refusal>| match known {
+                Some(known) if known.hash == refusal.hash => (None, known.at),
+                _ => (Some(refusal.clone()), refusal.at),
+            });
+        noting.await.unwrap_or(at)
     }
 
     fn in_force(&self) -> String {

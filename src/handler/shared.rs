@@ -16,7 +16,8 @@ use uuid::Uuid;
 use crate::alert::Alert;
 use crate::alert::own::Storm;
 use crate::merge::{
-    Admitted, Delivery, Mark, MarkKind, Marks, Pending, Window, failure_name, marks_folder,
+    Admitted, Delivery, Mark, MarkKind, Marks, Pending, SinkWord, Window, failure_name,
+    marks_folder,
 };
 use crate::sign_in::Timestamp;
 use crate::state::{Listed, State, StateError, Version};
@@ -56,6 +57,8 @@ pub struct Shared {
     failures: Mutex<HashMap<Delivery, String>>,
     arrivals: Mutex<Arrivals>,
     told: Mutex<Option<Instant>>,
+    /// Of each sink, whether the others were told that it is down.
+    sinks_told: Mutex<HashMap<String, bool>>,
 }
 
 /// Windows as they were last written here.
@@ -131,6 +134,7 @@ impl Shared {
             failures: Mutex::default(),
             arrivals: Mutex::default(),
             told: Mutex::default(),
+            sinks_told: Mutex::default(),
         }
     }
 
@@ -281,6 +285,28 @@ impl Shared {
         document.json(&name)
     }
 
+    /// Tells the processes that deliver nothing whether a sink is down, if that is news.
+    pub(super) async fn tell_of_sink(
+        &self,
+        sink: &str,
+        down: bool,
+        last_failure: Option<String>,
+        now: Timestamp,
+    ) {
+        if lock(&self.sinks_told).get(sink) == Some(&down) {
+            return;
+        }
+        let word = SinkWord::new(down, last_failure, now);
+        if self.write(&SinkWord::name(sink), &word).await.is_ok() {
+            lock(&self.sinks_told).insert(sink.to_owned(), down);
+        }
+    }
+
+    /// What the processes that deliver say of a sink.
+    pub(super) async fn word_of_sink(&self, sink: &str) -> Option<SinkWord> {
+        self.read(&SinkWord::name(sink)).await.ok().flatten()
+    }
+
     /// Those of an application's alerts that are beyond the cap, and how many there are by now.
     pub(super) async fn admit(
         &self,
@@ -408,13 +434,6 @@ impl Shared {
             lock(&self.arrivals).put_back(arrivals);
         }
         told
-    }
-
-    /// The stream as far as it is known here alone.
-    pub(super) fn stream_seen_here(&self) -> Stream {
-        let mut stream = Stream::default();
-        stream.absorb(&lock(&self.arrivals), &self.limits);
-        stream
     }
 }
 

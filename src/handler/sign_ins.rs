@@ -93,11 +93,8 @@ impl Summary {
             .filter_map(|(there, category)| there.then_some(category))
     }
 
-    /// Notes what arrived.
-    pub(super) fn note(&self, arrivals: &mut Arrivals, now: Timestamp) {
-        for category in self.categories() {
-            arrivals.category(category, now);
-        }
+    /// Notes what arrived. A batch that is not done comes again: of it, only how late its partition is read by now.
+    pub(super) fn note(&self, arrivals: &mut Arrivals, is_done: bool, now: Timestamp) {
         if let (Some(partition), Some(enqueued)) = (&self.partition, self.enqueued) {
             let reading = Reading {
                 enqueued,
@@ -107,6 +104,12 @@ impl Summary {
                 newest: self.newest,
             };
             arrivals.partition(partition, reading);
+        }
+        if !is_done {
+            return;
+        }
+        for category in self.categories() {
+            arrivals.category(category, now);
         }
         let counts = &self.counts;
         let tally = Tally {
@@ -566,6 +569,11 @@ fn ndjson(lines: Vec<RejectedLine>) -> Result<String, serde_json::Error> {
 }
 
 impl Summary {
+    /// What a body says of its batch, unjudged.
+    pub(super) fn of_body(body: Vec<u8>) -> Self {
+        wire::batch(body).map_or_else(|_| Self::default(), |batch| Self::of(&batch))
+    }
+
     fn of(batch: &Batch) -> Self {
         let metadata = &batch.metadata;
         let mut known = metadata.sequence_numbers.iter().flatten().copied();

@@ -2,11 +2,13 @@
 
 mod page;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::App;
 use super::answer::{Answer, HttpResponse, Outputs};
-use super::housekeeping::{HEALTH, Health};
+use super::housekeeping::Health;
 use super::wire::HttpRequest;
 use crate::alert::own::RefusedPolicy;
 use crate::build;
@@ -15,6 +17,9 @@ use crate::policy::{Policy, SecretRef};
 use crate::sign_in::Timestamp;
 use crate::sink::Destination;
 use crate::stream::{Limits, Stream, Tally};
+
+/// `Housekeeping` runs each minute: after that long without it something is wrong with the app.
+const HOUSEKEEPING_OVERDUE: Duration = Duration::from_secs(5 * 60);
 
 /// How it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +59,9 @@ struct Standing {
     policy: Option<PolicyInForce>,
     refused: Option<Refused>,
     sinks: Vec<Sink>,
-    /// Whether the state store answers; if not, partitions, categories and counts are what this process alone saw.
     state_is_there: bool,
+    /// When the state store said what follows; `None` where it has not answered this process yet, and nothing is known.
+    as_of: Option<Timestamp>,
     partitions: Vec<Partition>,
     categories: Vec<Category>,
     counts: Counts,
@@ -141,13 +147,16 @@ pub(super) async fn status(app: &App, form: Form, now: Timestamp) -> Answer {
 async fn stand(app: &App, now: Timestamp) -> Standing {
     let policy = app.policies.current().await;
     let refused = app.policies.refused();
-    let health: Option<Health> = app.shared.read(HEALTH).await.ok().flatten();
-    let stream = match app.shared.tell_arrivals().await {
-        Ok(stream) => stream,
-        Err(_) => app.shared.stream_seen_here(),
+    let known = app.house.know(&app.shared, now).await;
+    let as_of = known.as_ref().map(|known| known.at);
+    let (stream, health) = match known {
+        Some(known) => (known.stream, known.health),
+        None => Default::default(),
     };
-    let sinks = policy.as_deref().map(|policy| sinks(app, policy));
-    let sinks = sinks.unwrap_or_default();
+    let sinks = match policy.as_deref() {
+        Some(policy) => sinks(app, policy).await,
+        None => Vec::new(),
+    };
     let since = app.policies.in_force_since();
     let mut standing = Standing {
         schema: "spwatch/status/v1",
@@ -171,6 +180,7 @@ async fn stand(app: &App, now: Timestamp) -> Standing {
         }),
         sinks,
         state_is_there: app.shared.is_there(),
+        as_of,
         partitions: partitions(&stream),
         categories: categories(&stream, app.shared.limits(), now),
         counts: Counts {
@@ -180,7 +190,8 @@ async fn stand(app: &App, now: Timestamp) -> Standing {
         housekeeping: health,
     };
     let has_no_sink = policy.is_some_and(|policy| policy.sinks.is_empty());
-    standing.problems = problems(&standing, refused.as_ref(), has_no_sink);
+    let uptime = app.started.elapsed();
+    standing.problems = problems(&standing, refused.as_ref(), has_no_sink, uptime);
     standing.well = standing.problems.is_empty();
     standing
 }
@@ -190,6 +201,7 @@ fn problems(
     standing: &Standing,
     refused: Option<&RefusedPolicy>,
     has_no_sink: bool,
+    uptime: Duration,
 ) -> Vec<String> {
     let mut problems = Vec::new();
     if standing.policy.is_none() {
@@ -217,6 +229,9 @@ fn problems(
     problems.extend(silent.map(|category| format!("no records of {} arrive", category.name)));
     let late = standing.partitions.iter().filter(|known| known.late);
     problems.extend(late.map(|partition| format!("partition {} is read late", partition.id)));
+    if standing.state_is_there {
+        problems.extend(no_housekeeping(standing, uptime));
+    }
     match standing
         .housekeeping
         .as_ref()
@@ -227,6 +242,19 @@ fn problems(
         Some(count) => problems.push(format!("{count} alerts are kept in `undelivered`")),
     }
     problems
+}
+
+/// Says so where the timer does not fire; a process that has just started may be the first one.
+fn no_housekeeping(standing: &Standing, uptime: Duration) -> Option<String> {
+    let overdue = HOUSEKEEPING_OVERDUE.as_secs();
+    match standing.housekeeping.as_ref().and_then(|house| house.at) {
+        Some(at) => {
+            let age = standing.time.unix_seconds() - at.unix_seconds();
+            let late = u64::try_from(age).is_ok_and(|age| age > overdue);
+            late.then(|| format!("Housekeeping has not run since {at}"))
+        }
+        None => (uptime.as_secs() > overdue).then(|| "Housekeeping has not run yet".to_owned()),
+    }
 }
 
 fn partitions(stream: &Stream) -> Vec<Partition> {
@@ -259,29 +287,35 @@ fn categories(stream: &Stream, limits: &Limits, now: Timestamp) -> Vec<Category>
     categories.collect()
 }
 
-/// Each sink, and what is wrong with it.
-fn sinks(app: &App, policy: &Policy) -> Vec<Sink> {
+/// Each sink, and what is wrong with it, as this process or those that deliver know.
+async fn sinks(app: &App, policy: &Policy) -> Vec<Sink> {
     let healths = app.sender.health();
     let fetch = |reference: &SecretRef| {
         resolve(reference, app.lookup.as_ref()).map_err(|error| error.to_string())
     };
-    policy
-        .sinks
-        .values()
-        .map(|sink| {
-            let health = healths.iter().find(|health| health.sink == sink.name);
-            let destination = Destination::of(sink, &fetch, app.lookup.as_ref());
-            let problem = match (&destination, health) {
-                (Err(error), _) => Some(error.to_string()),
-                (Ok(_), Some(health)) if health.open => health.last_failure.clone(),
-                _ => None,
-            };
-            Sink {
-                name: sink.name.clone(),
-                problem,
+    let mut sinks = Vec::with_capacity(policy.sinks.len());
+    for sink in policy.sinks.values() {
+        let destination = Destination::of(sink, &fetch, app.lookup.as_ref());
+        let here = healths
+            .iter()
+            .find(|health| health.sink == sink.name && health.open);
+        let problem = match (destination, here) {
+            (Err(error), _) => Some(error.to_string()),
+            (Ok(_), Some(health)) => health.last_failure.clone(),
+            (Ok(_), None) => {
+                let word = app.shared.word_of_sink(&sink.name).await;
+                word.filter(|word| word.down).map(|word| {
+                    let reason = word.last_failure.unwrap_or_default();
+                    format!("down since {}: {reason}", word.since)
+                })
             }
-        })
-        .collect()
+        };
+        sinks.push(Sink {
+            name: sink.name.clone(),
+            problem,
+        });
+    }
+    sinks
 }
 
 #[cfg(test)]
@@ -372,6 +406,7 @@ mod tests {
                 },
             ],
             state_is_there: true,
+            as_of: Some(now),
             partitions: partitions(&stream),
             categories: categories(&stream, &limits, now),
             counts: Counts {
@@ -385,7 +420,7 @@ mod tests {
                 ..Health::default()
             }),
         };
-        standing.problems = problems(&standing, Some(&refused), false);
+        standing.problems = problems(&standing, Some(&refused), false, Duration::ZERO);
         standing.well = standing.problems.is_empty();
         standing
     }
@@ -416,6 +451,39 @@ mod tests {
         let page = page::page(&young);
         assert!(page.contains("All is well"), "{page}");
         assert!(page.contains("No batch has arrived yet."), "{page}");
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_said_and_nothing_is_made_up() {
+        let mut away = standing();
+        away.state_is_there = false;
+        away.as_of = Some(time("2026-11-24T11:40:00Z"));
+        assert!(page::page(&away).contains("as of 2026-11-24 11:40:00 UTC"));
+        away.as_of = None;
+        away.partitions.clear();
+        let page = page::page(&away);
+        assert!(page.contains("Nothing is known of the rest"), "{page}");
+        assert!(!page.contains("No batch has arrived yet."), "{page}");
+    }
+
+    #[test]
+    fn a_timer_that_does_not_fire_is_a_problem() {
+        let mut standing = standing();
+        let said = |standing: &Standing, uptime| {
+            let problems = problems(standing, None, false, Duration::from_secs(uptime));
+            problems
+                .iter()
+                .any(|problem| problem.contains("Housekeeping"))
+        };
+        assert!(!said(&standing, 0));
+        standing.time = time("2026-11-24T12:05:01Z");
+        assert!(said(&standing, 0));
+        standing.housekeeping = None;
+        assert!(!said(&standing, 300));
+        assert!(said(&standing, 301));
+        // Then nobody can know.
+        standing.state_is_there = false;
+        assert!(!said(&standing, 301));
     }
 
     #[test]

@@ -209,6 +209,33 @@ fn entra_is_asked_for_what_is_judged() {
 }
 
 #[test]
+fn the_documents_use_the_names_that_are_made() {
+    let mut known = found(r"'(spwatch-[a-z-]+|entra-diagnostics)'", &bicep());
+    known.extend(
+        bindings()
+            .iter()
+            .filter_map(|each| each.queue().map(str::to_owned)),
+    );
+    let watch = text("infra/modules/watch.bicep");
+    let rules = found(r"(?m)^\s+name: '(?:\$\{namePrefix\}-)?([a-z-]+)'$", &watch);
+    known.extend(rules.iter().map(|rule| format!("spwatch-{rule}")));
+    // The app's own, by a hash of the group; and the container of the stand-in's tests.
+    let documents = [
+        "README.md",
+        "docs/local.md",
+        "docs/operations.md",
+        "docs/delivery.md",
+        "infra/README.md",
+        "infra/entra/README.md",
+    ];
+    for document in documents {
+        for name in found(r"`(spwatch-[a-z-]+|entra-diagnostics)[`/]", &text(document)) {
+            assert!(known.contains(&name), "{document}: {name}");
+        }
+    }
+}
+
+#[test]
 fn every_parameter_is_described() {
     let described = |bicep: &str| {
         let mut described = false;

@@ -27,12 +27,13 @@ struct Started {
     settings: Settings,
 }
 
-/// A `func` that only notes how it was started.
+/// A `func` that only notes how it was started, and ends as the real one does: by SIGINT alone.
 fn stub(folder: &Path) {
     let note = folder.display();
     let script = format!(
         "#!/bin/sh\n[ \"$1 $2\" = \"start --port\" ] || exit 2\nenv -0 > '{note}/env'\n\
-         pwd > '{note}/pwd.new'\nmv '{note}/pwd.new' '{note}/pwd'\nexec sleep 600\n"
+         pwd > '{note}/pwd.new'\nmv '{note}/pwd.new' '{note}/pwd'\n\
+         trap '' TERM\ntrap 'touch {note}/interrupted; exit 130' INT\nwhile :; do sleep 1; done\n"
     );
     let file = folder.join("func");
     fs::write(&file, script).unwrap();
@@ -145,6 +146,7 @@ async fn the_script_for_the_real_host_starts_sends_and_compares() {
     assert_eq!(ids.count(), 2, "{out}");
     assert!(out.contains("Status answers 200"), "{out}");
     assert!(!folder.exists(), "{} is left behind", folder.display());
+    assert!(notes.path().join("interrupted").exists());
 }
 
 #[tokio::test]

@@ -8,6 +8,16 @@ use crate::sign_in::Timestamp;
 /// The document's name.
 pub(super) const NAME: &str = "policy/accepted.json";
 
+/// The document that says what was refused last.
+pub(super) const REFUSED: &str = "policy/refused.json";
+
+/// A policy that was refused, and when that was so first.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub(super) hash: String,
+    pub(super) at: Timestamp,
+}
+
 /// The last accepted policy.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Accepted {

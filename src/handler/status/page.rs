@@ -42,9 +42,16 @@ pub(super) fn page(standing: &Standing) -> String {
                     "."
                 }
                 (policy(standing))
-                (sign_ins(standing))
-                (partitions(&standing.partitions, now))
-                (categories(standing))
+                @match (standing.state_is_there, standing.as_of) {
+                    (true, _) => {}
+                    (false, Some(at)) => p.bad { "The state store is away; what follows is as of " (clock(at)) "." },
+                    (false, None) => p.bad { "The state store is away. Nothing is known of the rest." },
+                }
+                @if standing.as_of.is_some() {
+                    (sign_ins(standing))
+                    (partitions(&standing.partitions, now))
+                    (categories(standing))
+                }
                 (alerts(standing))
             }
         }

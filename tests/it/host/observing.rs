@@ -1,7 +1,16 @@
 //! What people and probes see of a handler at work: the log, `Status` as a document and as a page.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use spwatch::devhost::Request;
+use spwatch::handler::{App, PolicySource, PolicyStore, Shared, router};
+use spwatch::sender::Sender;
+use spwatch::state::State;
+use spwatch::stream::Limits;
+use tower::ServiceExt as _;
 
 use super::rig::*;
 
@@ -140,4 +149,72 @@ async fn status_shows_partitions_counts_and_the_policys_age() {
     let after: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(after["partitions"], status_now["partitions"]);
     assert_eq!(after["policy"]["since"], status_now["policy"]["since"]);
+}
+
+/// A handler in this process, on that state.
+fn handler(folder: &std::path::Path, state: &State) -> axum::Router {
+    let source = PolicySource::File(folder.join("policy.toml"));
+    let limits = Limits {
+        silent_after_seconds: None,
+        retention_seconds: 86_400,
+    };
+    // Nobody listens there.
+    let lookup = |name: &str| match name {
+        "SOC_WEBHOOK_URL" => Some("http://127.0.0.1:9/soc".to_owned()),
+        "SOC_WEBHOOK_SECRET" => Some(format!("whsec_{}", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
+        _ => None,
+    };
+    router(App::new(
+        PolicyStore::new(source, state.clone()),
+        Sender::new().unwrap(),
+        Shared::new(state.clone(), limits),
+        Arc::new(lookup),
+        Duration::from_secs(60),
+    ))
+}
+
+async fn post(handler: &axum::Router, function: &str, data: Value) -> (u16, Value) {
+    let body = json!({ "Data": data, "Metadata": {} }).to_string();
+    let request = axum::http::Request::post(format!("/{function}"));
+    let request = request.body(axum::body::Body::from(body)).unwrap();
+    let response = handler.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// On Azure's Flex Consumption plan each function has instances of its own.
+#[tokio::test]
+async fn a_process_that_delivers_nothing_knows_that_a_sink_is_down() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.toml"), policy(SOC)).unwrap();
+    let state = State::memory();
+    let (delivers, shows) = (
+        handler(folder.path(), &state),
+        handler(folder.path(), &state),
+    );
+    let problems = async |shows: &axum::Router| {
+        let (_, answer) = post(shows, "Status", json!({ "req": {} })).await;
+        let res = &answer["Outputs"]["res"];
+        let body: Value = serde_json::from_str(res["body"].as_str().unwrap()).unwrap();
+        (
+            res["statusCode"].as_u64().unwrap(),
+            body["problems"].to_string(),
+        )
+    };
+    assert_eq!(problems(&shows).await, (200, "[]".to_owned()));
+    let id = "bbdb562b-4c51-5593-8747-d8bbd6c279ce";
+    let message = json!({ "sink": "soc", "alert": { "id": id, "count": 1, "update": false } });
+    for _ in 0..5 {
+        let (status, _) = post(
+            &delivers,
+            "Deliver",
+            json!({ "alert": message.to_string() }),
+        )
+        .await;
+        assert_eq!(status, 503);
+    }
+    let (status, said) = problems(&shows).await;
+    assert_eq!(status, 503);
+    assert!(said.contains("sink soc: down since"), "{said}");
 }
