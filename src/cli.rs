@@ -7,6 +7,7 @@ mod input;
 mod mask;
 mod progress;
 mod redeliver;
+mod scan;
 mod send_test;
 mod serve;
 mod table;

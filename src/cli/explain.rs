@@ -1,18 +1,19 @@
 //! `spwatch explain`: one sign-in, every check, passing and failing.
 
 use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::input::{Window, inputs};
+use super::input::inputs;
+use super::scan::scan;
 use super::{
     Exit, KindWord, PolicyArgument, complain, load_policy, now_or, parse_id, parse_time, printable,
+    progress,
 };
-use crate::ingest::{
-    self, Context, Csv, Document, Habit, Item, MAX_RECORD, Offset, Position, Shape,
-};
+use crate::ingest::{Context, Item};
 use crate::policy::{Check, Policy, Status};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
 use crate::verdict::{Reason, Verdict};
@@ -209,78 +210,31 @@ impl Flags {
     }
 }
 
-/// Looks for a record in logs of any size, and stops at the first file that has it.
+/// Looks for a record in logs of any size, and stops where it is found.
 fn find(id: &str, files: &[PathBuf], context: &Context) -> anyhow::Result<SignIn<'static>> {
     let id = id.trim();
     let mut sign_ins = 0_u64;
-    for input in inputs(files)? {
-        let mut found = None;
-        let mut visit = |_: Position, item: &Item<'_>| {
-            if let Item::SignIn(sign_in) = item {
-                sign_ins += 1;
-                if found.is_none() && sign_in.id_text().eq_ignore_ascii_case(id) {
-                    found = Some(sign_in.clone().into_owned());
-                }
-            }
+    let mut found = None;
+    let inputs = inputs(files)?;
+    let bar = progress::bar(inputs.iter().map(|input| input.size).sum());
+    let failures = scan(&inputs, context, &bar, &mut |_, _, item| {
+        let Item::SignIn(sign_in) = item else {
+            return ControlFlow::Continue(());
         };
-        let reader = input
-            .open(|_| {})
-            .map_err(|error| anyhow::anyhow!("read {}: {error}", input.name))?;
-        let mut window = Window::new(reader);
-        let mut size = 2 << 20;
-        window.fill(size);
-        let shape = ingest::sniff(window.bytes(), window.last);
-        let mut csv = Csv::new(context);
-        let mut document = Document::new(context);
-        let mut habit = Habit::default();
-        let mut offset = Offset::default();
-        loop {
-            window.fill(size);
-            let last = window.last;
-            let bytes = window.bytes();
-            let used = match shape {
-                Shape::Csv => csv.read(bytes, last, &mut visit),
-                Shape::Document => document.read(bytes, last, &mut visit),
-                Shape::Lines => {
-                    let whole = match last {
-                        true => bytes.len(),
-                        false => bytes
-                            .iter()
-                            .rposition(|byte| *byte == b'\n')
-                            .map_or(0, |end| end + 1),
-                    };
-                    offset = ingest::read_lines(
-                        bytes.get(..whole).unwrap_or_default(),
-                        offset,
-                        context,
-                        &mut habit,
-                        &mut visit,
-                    );
-                    whole
-                }
-            };
-            window.consume(used);
-            size = if used == 0 {
-                (size * 2).min(8 * MAX_RECORD)
-            } else {
-                2 << 20
-            };
-            anyhow::ensure!(
-                used > 0 || last || size < 8 * MAX_RECORD,
-                "{}: line {} is too long to look through",
-                input.name,
-                offset.lines + 1
-            );
-            if last {
-                break;
-            }
+        sign_ins += 1;
+        if !sign_in.id_text().eq_ignore_ascii_case(id) {
+            return ControlFlow::Continue(());
         }
-        if let Some(sign_in) = found {
-            return Ok(sign_in);
-        }
-        if let Some(error) = window.failure {
-            complain(&format!("warning: read {}: {error}", input.name));
-        }
+        found = Some(sign_in.clone().into_owned());
+        ControlFlow::Break(())
+    });
+    bar.finish_and_clear();
+    if let Some(sign_in) = found {
+        return Ok(sign_in);
+    }
+    for (file, error) in failures {
+        let name = inputs.get(file).map_or("", |input| &input.name);
+        complain(&format!("warning: read {name}: {error}"));
     }
     anyhow::bail!("no sign-in has the id {id:?} ({sign_ins} were looked at)")
 }
