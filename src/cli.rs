@@ -1,9 +1,11 @@
 //! The command line: arguments, exit codes, and one module for each command. An edge.
 
+mod backtest;
 mod check;
 mod demo;
 mod explain;
 mod input;
+mod learn;
 mod mask;
 mod progress;
 mod redeliver;
@@ -72,6 +74,10 @@ enum Command {
     Test(test::Arguments),
     /// Explains one sign-in: every check, passing and failing
     Explain(explain::Arguments),
+    /// Proposes a policy from history
+    Learn(learn::Arguments),
+    /// Shows what a change of the policy would add and silence
+    Backtest(backtest::Arguments),
     /// Sends a marked test alert to a sink and shows the exchange
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
@@ -119,6 +125,8 @@ pub fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Learn(arguments) => learn::run(&arguments),
+        Command::Backtest(arguments) => backtest::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
         Command::Completions { shell } => {

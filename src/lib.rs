@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod assess;
+pub mod backtest;
 pub mod build;
 pub mod cli;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod devhost;
 pub mod finding;
 pub mod handler;
 pub mod ingest;
+pub mod learn;
 pub mod merge;
 pub mod policy;
 pub mod policy_blobs;

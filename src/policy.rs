@@ -53,6 +53,7 @@ pub use compile::compile;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
 pub use include::{Include, MissingInclude, includes};
+pub use place::is_place;
 pub(crate) use secret::looks_like_secret;
 pub(crate) use suggest::nearest;
 pub use suite::CaseResult;

@@ -55,6 +55,11 @@ pub(super) fn parse_place(text: &str) -> Result<Place, PlaceFault> {
     })
 }
 
+/// Whether a text is a place that a policy can name.
+pub fn is_place(text: &str) -> bool {
+    parse_place(text).is_ok()
+}
+
 fn country_of(sign_in: &SignIn<'_>) -> Option<[u8; 2]> {
     let mut country = <[u8; 2]>::try_from(sign_in.country.as_deref()?.as_bytes()).ok()?;
     country.make_ascii_uppercase();

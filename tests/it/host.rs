@@ -20,3 +20,5 @@ mod sinks;
 mod size;
 mod stopping;
 mod storage;
+
+pub(crate) use rig::Random;

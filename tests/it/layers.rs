@@ -5,18 +5,23 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 11] = [
+const STAGES: [(&str, &[&str]); 13] = [
     ("build", &[]),
     ("sign_in", &[]),
     ("verdict", &[]),
     ("ingest", &["sign_in"]),
     ("policy", &["sign_in", "verdict"]),
+    ("learn", &["policy", "sign_in", "verdict"]),
     ("finding", &["ingest", "policy", "sign_in", "verdict"]),
     (
         "assess",
         &["finding", "ingest", "policy", "sign_in", "verdict"],
     ),
     ("alert", &["finding", "policy", "sign_in", "verdict"]),
+    (
+        "backtest",
+        &["alert", "finding", "ingest", "policy", "sign_in", "verdict"],
+    ),
     ("sink", &["alert", "build", "policy", "sign_in", "verdict"]),
     ("merge", &["alert", "sign_in", "verdict"]),
     ("stream", &["alert", "sign_in"]),

@@ -8,6 +8,7 @@
 )]
 
 mod azurite;
+mod backtest;
 mod binary;
 mod cli;
 mod docs;
@@ -16,6 +17,7 @@ mod host;
 mod hostile;
 mod infra;
 mod layers;
+mod learn;
 mod oracle;
 mod package;
 mod schema;

@@ -1,0 +1,198 @@
+//! `spwatch learn`: history → a proposal for `policy.toml`.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::input::inputs;
+use super::scan::scan;
+use super::{
+    Exit, KindWord, complain, counted, load_policy, now_or, parse_id, parse_time, printable,
+    progress,
+};
+use crate::ingest::{Context, Item};
+use crate::learn::{self, Gaps, History, Options};
+use crate::policy::{Source, compile};
+use crate::policy_files::PolicyTexts;
+use crate::sign_in::{Id, SignIn, Timestamp};
+
+const EXAMPLES: &str = "\
+Examples:
+  spwatch learn last-two-months/ > policy.toml
+  spwatch learn --min-days 14 --max-prefix 28,64 export.json
+  spwatch learn --merge policy.toml last-month/ > proposed.toml && diff policy.toml proposed.toml
+
+Proposes an entry for each application, from successful sign-ins alone. Read it before you use it: what an intruder did in \
+that time is in it too. What is still changing is commented out, and so are applications that were seen too seldom. A \
+record that was exported twice counts twice.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Log files, folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Shortest prefixes of proposed ranges, IPv4 and IPv6; no shorter than the default
+    #[arg(long, value_name = "V4[,V6]", default_value = "24,48", value_parser = parse_prefixes)]
+    max_prefix: (u8, u8),
+    /// Applications seen on fewer days are commented out
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    min_days: u32,
+    /// Applications with fewer successful sign-ins are commented out
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    min_sign_ins: u64,
+    /// Proposes changes to this policy, comments and order kept, instead of a new one
+    #[arg(long, value_name = "POLICY")]
+    merge: Option<PathBuf>,
+    /// Lists credentials for good, so that a new one is a finding
+    #[arg(long)]
+    credentials: bool,
+    /// Only sign-ins from this time on (RFC 3339, or a date in UTC)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Only sign-ins before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// Tenant of records that do not say theirs
+    #[arg(long, value_name = "GUID", value_parser = parse_id)]
+    tenant: Option<Id<'static>>,
+    /// Kind of sign-in where an export cannot tell (the portal's CSV)
+    #[arg(long, value_enum)]
+    kind: Option<KindWord>,
+}
+
+/// Reads `24` or `24,48`.
+fn parse_prefixes(text: &str) -> Result<(u8, u8), String> {
+    let (v4, v6) = text.split_once(',').unwrap_or((text, "48"));
+    let read = |text: &str, widest: u8, longest: u8| {
+        let text = text.trim().trim_start_matches('/');
+        match text.parse::<u8>() {
+            Ok(prefix) if (widest..=longest).contains(&prefix) => Ok(prefix),
+            _ => Err(format!("{text:?} is no prefix from {widest} to {longest}")),
+        }
+    };
+    Ok((read(v4, 24, 32)?, read(v6, 48, 128)?))
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let options = Options {
+        widest_v4: arguments.max_prefix.0,
+        widest_v6: arguments.max_prefix.1,
+        min_days: arguments.min_days,
+        min_successes: arguments.min_sign_ins,
+        credentials: arguments.credentials,
+    };
+    let Some(root) = &arguments.merge else {
+        let mut history = History::default();
+        let exit = read(arguments, &mut |sign_in| history.add(sign_in))?;
+        anyhow::ensure!(
+            !history.is_empty() || exit != Exit::Clean,
+            "no sign-in was found"
+        );
+        let proposal = learn::propose(&history, &options);
+        let text = learn::write(&proposal);
+        check(&[], &text)?;
+        io::stdout().lock().write_all(text.as_bytes())?;
+        let entries = &proposal.entries;
+        let held_back = entries.iter().filter(|entry| entry.held_back.is_some());
+        let held_back = held_back.count();
+        complain(&format!(
+            "{}: {} proposed, {held_back} commented out",
+            counted(entries.len() as u64, "application"),
+            entries.len() - held_back
+        ));
+        return Ok(exit);
+    };
+    let policy = match load_policy(root, now_or(None))? {
+        Ok(policy) => policy,
+        Err(exit) => return Ok(exit),
+    };
+    let texts = PolicyTexts::read(root)?;
+    let mut gaps = Gaps::default();
+    let exit = read(arguments, &mut |sign_in| {
+        gaps.add(sign_in, &policy.judge(sign_in));
+    })?;
+    let Some((source, included)) = texts.sources.split_first() else {
+        anyhow::bail!("the policy {} has no text", root.display());
+    };
+    let merged = learn::merge(&source.text, &policy, &gaps, &options)?;
+    check(included, &merged.text)?;
+    io::stdout().lock().write_all(merged.text.as_bytes())?;
+    for sentence in &merged.left {
+        complain(&format!("left alone: {}", printable(sentence)));
+    }
+    complain(&format!(
+        "{} changed, {} added",
+        counted_entries(merged.changed),
+        counted_entries(merged.added)
+    ));
+    Ok(exit)
+}
+
+fn counted_entries(count: usize) -> String {
+    match count {
+        1 => "1 entry".to_owned(),
+        count => format!("{count} entries"),
+    }
+}
+
+/// Shows every sign-in of the time in question; says what could not be read.
+fn read(arguments: &Arguments, see: &mut dyn FnMut(&SignIn<'_>)) -> anyhow::Result<Exit> {
+    let inputs = inputs(&arguments.files)?;
+    let context = Context {
+        tenant: arguments.tenant.clone(),
+        kind: arguments.kind.map(Into::into),
+        ..Context::default()
+    };
+    let bar = progress::bar(inputs.iter().map(|input| input.size).sum());
+    let mut rejected = 0_u64;
+    let failures = scan(&inputs, &context, &bar, &mut |_, _, item| {
+        match item {
+            Item::SignIn(sign_in) => {
+                let early = arguments.since.is_some_and(|since| sign_in.time < since);
+                let late = arguments.until.is_some_and(|until| sign_in.time >= until);
+                if !early && !late {
+                    see(sign_in);
+                }
+            }
+            Item::Reject(_) => rejected += 1,
+            Item::AuditEvent | Item::Other(_) => {}
+        }
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    if rejected > 0 {
+        let records = counted(rejected, "record");
+        complain(&format!(
+            "{records} could not be read (`spwatch check` says why)"
+        ));
+    }
+    for (file, error) in &failures {
+        let name = inputs.get(*file).map_or("", |input| &input.name);
+        complain(&format!(
+            "error: read {name}: {error}; what stands before it was learnt from"
+        ));
+    }
+    Ok(match failures.is_empty() {
+        true => Exit::Clean,
+        false => Exit::Failed,
+    })
+}
+
+/// A proposal that does not hold is a mistake of ours, and is not handed out.
+fn check(included: &[Source], text: &str) -> anyhow::Result<()> {
+    let root = Source {
+        name: "proposal".to_owned(),
+        text: text.to_owned(),
+    };
+    let sources: Vec<Source> = std::iter::once(root)
+        .chain(included.iter().cloned())
+        .collect();
+    let compilation = compile(&sources, None, &[]);
+    anyhow::ensure!(
+        compilation.policy.is_some(),
+        "the proposal is no valid policy, which is a mistake of spwatch:\n{}",
+        compilation.diagnostics.render_text(false)
+    );
+    Ok(())
+}
