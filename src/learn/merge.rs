@@ -217,20 +217,27 @@ fn extend(table: &mut Table, key: &str, values: &[(String, String)]) {
     let list = allow.and_then(|allow| allow.get_mut(key)?.as_array_mut());
     // INVARIANT: a list that is not there allows everything, so that nothing of its kind is lacking.
     let Some(list) = list else { return };
+    if values.is_empty() {
+        return;
+    }
+    // Behind the last comma a remark on the last value may stand: it stays there.
+    let mut before = match list.trailing_comma() {
+        true => list.trailing().as_str().unwrap_or_default().trim_end().to_owned(),
+        false => String::new(),
+    };
     for (value, remark) in values {
-        push(list, value, remark);
+        push(list, value, &format!("{before}\n    # learnt: {remark}\n    "));
+        before.clear();
     }
     list.set_trailing("\n");
     list.set_trailing_comma(true);
 }
 
-fn push(list: &mut Array, value: &str, remark: &str) {
+fn push(list: &mut Array, value: &str, prefix: &str) {
     // The text is a TOML string, so that it can be read as one.
     let Ok(mut value) = quoted(value).parse::<Value>() else {
         return;
     };
-    value
-        .decor_mut()
-        .set_prefix(format!("\n    # learnt: {remark}\n    "));
+    value.decor_mut().set_prefix(prefix);
     list.push_formatted(value);
 }

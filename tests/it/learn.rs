@@ -167,6 +167,9 @@ allow.places = ["DE"]
         .map(|finding| finding["app"].as_str().unwrap())
         .collect();
     assert_eq!(left, ["elsewhere"].into());
+    for kept in ["# ground floor", "# reads incidents", "# nobody else", "# home"] {
+        assert!(ran.stdout.contains(kept), "{kept}");
+    }
     // There is nothing more to say.
     let again = learn(at, &["--merge", "policy.toml", "log.json"]);
     assert_eq!(again.stdout, ran.stdout);
