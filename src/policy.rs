@@ -39,6 +39,7 @@ mod suite;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod written;
 
 pub(crate) use walk::parse_duration;
 
@@ -48,7 +49,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use checks::{Check, Status};
+pub use checks::{Change, Check, Edit, Nearest, Point, Status};
 pub use compile::compile;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
@@ -271,6 +272,8 @@ pub struct Policy {
     /// INVARIANT: those of `entries`, in the same order.
     gists: Vec<gist::Gist>,
     chooser: choose::Chooser,
+    /// INVARIANT: its apps are those of `entries`, in the same order.
+    written: written::Written,
     cases: Vec<(document::Case, usize)>,
     files: Vec<Arc<str>>,
 }
