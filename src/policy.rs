@@ -21,6 +21,7 @@ mod choose;
 mod collect;
 mod compile;
 mod country;
+mod coverage;
 mod diagnostic;
 mod document;
 mod entry;
@@ -51,6 +52,7 @@ use uuid::Uuid;
 
 pub use checks::{Change, Check, Edit, Nearest, Point, Status};
 pub use compile::compile;
+pub use coverage::{Coverage, EntryCoverage, Missed};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
 pub use include::{Include, MissingInclude, includes};

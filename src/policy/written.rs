@@ -103,7 +103,9 @@ fn walk<'w>(
         if let Some(name) = value.text.strip_prefix('@') {
             match sets.get(name) {
                 Some(members) if seen.insert(name) => open.push(members.iter()),
-                _ => drop(trail.pop()),
+                _ => {
+                    trail.pop();
+                }
             }
             continue;
         }
