@@ -8,6 +8,7 @@ mod mask;
 mod progress;
 mod redeliver;
 mod scan;
+mod schema;
 mod send_test;
 mod serve;
 mod table;
@@ -68,10 +69,12 @@ enum Command {
     Check(check::Arguments),
     /// Checks the policy, and says everything that is wrong with it
     Validate(validate::Arguments),
-    /// Runs the test cases of the policy
+    /// Runs the test cases of the policy, and says what they do not touch
     Test(test::Arguments),
     /// Explains one sign-in: every check, passing and failing
     Explain(explain::Arguments),
+    /// Prints the JSON Schema of policy.toml, for editors
+    Schema(schema::Arguments),
     /// Sends a marked test alert to a sink and shows the exchange
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
@@ -119,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
         Command::Completions { shell } => {

@@ -18,6 +18,7 @@ mod infra;
 mod layers;
 mod oracle;
 mod package;
+mod policy_schema;
 mod schema;
 mod state;
 mod try_func;
