@@ -34,7 +34,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong (clap's own number).
     Usage = 2,
-    /// A due finding, or a failing policy test.
+    /// A due finding, a failing policy test, or too little of the policy tested.
     Found = 10,
     /// The policy has errors.
     PolicyInvalid = 11,
@@ -50,7 +50,7 @@ Examples:
   spwatch validate                           every mistake in the policy, at once
   spwatch explain --id 6f2c… export.json     why one sign-in is judged as it is
 
-Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding or a failing policy test, 11 policy invalid.";
+Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding, a failing policy test or too little tested, 11 policy invalid.";
 
 #[derive(Debug, Parser)]
 #[command(name = "spwatch", version = crate::build::version(), about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]

@@ -86,9 +86,12 @@ impl Change {
     }
 }
 
-/// A TOML basic string; text from a log may hold anything.
+/// A TOML basic string, on one line; text from a log may hold anything. JSON's escapes are TOML's too, but for one
+/// letter that JSON leaves as it is.
 fn toml_text(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007F")
 }
 
 /// The narrowest place that a policy can name for a sign-in.

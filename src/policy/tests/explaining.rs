@@ -184,7 +184,7 @@ expires = 2027-03-01
     with(TenantNotAllowed, &|made| {
         made.tenant_id = id("22222222-2222-3333-4444-555555555555");
     });
-    for resource in [Some("Azure \"Key\" Vault\n"), None] {
+    for resource in [Some("Azure \"Key\" \\ 'Vault'\n\u{7f}\u{1}"), None] {
         with(ResourceNotAllowed, &|made| {
             made.resource = resource.map(Into::into);
         });
@@ -231,6 +231,8 @@ fn what_is_proposed_lets_the_check_pass() {
             .find(|check| check.code == Some(code))
             .unwrap();
         assert!(!check.changes.is_empty(), "{code}");
+        let mut lines = check.changes.iter().filter(|change| !change.is_block());
+        assert!(lines.all(|change| !change.text.contains('\n')), "{code}");
         // From the end, so that lines stay where they are.
         let mut changes = check.changes.clone();
         changes.sort_by_key(|change| std::cmp::Reverse(change.line));
