@@ -10,6 +10,7 @@ mod mask;
 mod progress;
 mod redeliver;
 mod scan;
+mod schema;
 mod send_test;
 mod serve;
 mod table;
@@ -35,7 +36,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong (clap's own number).
     Usage = 2,
-    /// A due finding, or a failing policy test.
+    /// A due finding, a failing policy test, or too little of the policy tested.
     Found = 10,
     /// The policy has errors.
     PolicyInvalid = 11,
@@ -51,7 +52,7 @@ Examples:
   spwatch validate                           every mistake in the policy, at once
   spwatch explain --id 6f2c… export.json     why one sign-in is judged as it is
 
-Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding or a failing policy test, 11 policy invalid.";
+Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding, a failing policy test or too little tested, 11 policy invalid.";
 
 #[derive(Debug, Parser)]
 #[command(name = "spwatch", version = crate::build::version(), about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
@@ -70,7 +71,7 @@ enum Command {
     Check(check::Arguments),
     /// Checks the policy, and says everything that is wrong with it
     Validate(validate::Arguments),
-    /// Runs the test cases of the policy
+    /// Runs the test cases of the policy, and says what they do not touch
     Test(test::Arguments),
     /// Explains one sign-in: every check, passing and failing
     Explain(explain::Arguments),
@@ -78,6 +79,8 @@ enum Command {
     Learn(learn::Arguments),
     /// Shows what a change of the policy would add and silence
     Backtest(backtest::Arguments),
+    /// Prints the JSON Schema of policy.toml, for editors
+    Schema(schema::Arguments),
     /// Sends a marked test alert to a sink and shows the exchange
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
@@ -127,6 +130,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Learn(arguments) => learn::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
         Command::Completions { shell } => {

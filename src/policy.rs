@@ -21,6 +21,7 @@ mod choose;
 mod collect;
 mod compile;
 mod country;
+mod coverage;
 mod diagnostic;
 mod document;
 mod entry;
@@ -39,6 +40,7 @@ mod suite;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod written;
 
 pub(crate) use walk::parse_duration;
 
@@ -48,8 +50,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use checks::{Check, Status};
+pub use checks::{Change, Check, Edit, Nearest, Point, Status};
 pub use compile::compile;
+pub use coverage::{Coverage, EntryCoverage, Missed};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
 pub use include::{Include, MissingInclude, includes};
@@ -272,6 +275,8 @@ pub struct Policy {
     /// INVARIANT: those of `entries`, in the same order.
     gists: Vec<gist::Gist>,
     chooser: choose::Chooser,
+    /// INVARIANT: its apps are those of `entries`, in the same order.
+    written: written::Written,
     cases: Vec<(document::Case, usize)>,
     files: Vec<Arc<str>>,
 }

@@ -14,7 +14,7 @@ use super::{
     progress,
 };
 use crate::ingest::{Context, Item};
-use crate::policy::{Check, Policy, Status};
+use crate::policy::{Change, Check, Point, Policy, Status};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
 use crate::verdict::{Reason, Verdict};
 
@@ -258,19 +258,82 @@ struct JsonCheck {
     message: String,
     file: Option<String>,
     line: Option<usize>,
+    matched: Option<JsonPoint>,
+    nearest: Option<JsonNearest>,
     fix: Option<String>,
+    changes: Vec<JsonChange>,
+    exception: Option<JsonChange>,
+}
+
+/// A value of the policy and where it stands.
+#[derive(Serialize)]
+struct JsonPoint {
+    value: String,
+    file: String,
+    line: usize,
+}
+
+impl From<Point> for JsonPoint {
+    fn from(point: Point) -> Self {
+        Self {
+            value: point.text,
+            file: point.file.to_string(),
+            line: point.line,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonNearest {
+    value: String,
+    file: String,
+    line: usize,
+    /// As text: it may have more digits than JSON's readers keep.
+    distance: String,
+}
+
+#[derive(Serialize)]
+struct JsonChange {
+    edit: &'static str,
+    key: String,
+    file: String,
+    line: usize,
+    old: Option<String>,
+    text: String,
+}
+
+impl From<Change> for JsonChange {
+    fn from(change: Change) -> Self {
+        Self {
+            edit: change.edit.as_str(),
+            key: change.key,
+            file: change.file.to_string(),
+            line: change.line,
+            old: change.old,
+            text: change.text,
+        }
+    }
 }
 
 fn write_json(out: &mut dyn Write, policy: &Policy, sign_in: &SignIn<'_>) -> anyhow::Result<()> {
     let judgement = policy.judge(sign_in);
     let checks = policy.checks(sign_in).into_iter().map(|check| JsonCheck {
+        fix: check.fix(),
         name: check.name,
         status: check.status.as_str(),
         code: check.code.map(|code| code.as_str()),
         message: check.message,
         file: check.file.map(|file| file.to_string()),
         line: check.line,
-        fix: check.fix,
+        matched: check.matched.map(Into::into),
+        nearest: check.nearest.map(|nearest| JsonNearest {
+            value: nearest.range.text,
+            file: nearest.range.file.to_string(),
+            line: nearest.range.line,
+            distance: nearest.distance.to_string(),
+        }),
+        changes: check.changes.into_iter().map(Into::into).collect(),
+        exception: check.exception.map(Into::into),
     });
     let document = JsonDocument {
         schema: "spwatch/explain/v1",
@@ -341,12 +404,53 @@ fn write_check(out: &mut dyn Write, check: &Check, colour: bool) -> io::Result<(
         write!(out, " ({file}:{line})")?;
     }
     writeln!(out)?;
-    if let Some(fix) = &check.fix {
-        writeln!(
-            out,
-            "                       to allow it: {}",
-            printable(fix)
-        )?;
+    // A value that stands where the check points to is in its message already.
+    if let Some(point) = &check.matched
+        && (point.text.contains(" -> ")
+            || check.line != Some(point.line)
+            || check.file.as_deref() != Some(&*point.file))
+    {
+        write_detail(out, &format!("matched: {}", located(point)))?;
+    }
+    if let Some(nearest) = &check.nearest {
+        let (range, away) = (located(&nearest.range), away(nearest.distance));
+        write_detail(out, &format!("nearest: {range}, {away} away"))?;
+    }
+    if let Some(fix) = check.fix() {
+        write_detail(out, &format!("to allow it: {fix}"))?;
+    }
+    for change in check.changes.iter().filter(|change| change.is_block()) {
+        write_block(out, change)?;
+    }
+    if let Some(exception) = &check.exception {
+        let sentence = exception.sentence();
+        write_detail(out, &format!("or for a week: {sentence}"))?;
+        write_block(out, exception)?;
+    }
+    Ok(())
+}
+
+fn located(point: &Point) -> String {
+    format!("{} ({}:{})", point.text, point.file, point.line)
+}
+
+/// How far an address is from a range. Nobody counts the digits of what lies between networks of IPv6.
+fn away(distance: u128) -> String {
+    match distance {
+        1 => "1 address".to_owned(),
+        few if few <= u128::from(u32::MAX) => format!("{few} addresses"),
+        many => format!("about 2^{} addresses", many.ilog2()),
+    }
+}
+
+/// Details stand below what they belong to.
+fn write_detail(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{:23}{}", "", printable(text))
+}
+
+fn write_block(out: &mut dyn Write, change: &Change) -> io::Result<()> {
+    for line in change.text.lines() {
+        write_detail(out, &format!("  {line}"))?;
     }
     Ok(())
 }

@@ -1,15 +1,20 @@
 //! Every check of a sign-in, passing and failing, for `explain`.
 
+mod change;
+mod point;
 mod words;
 
 use std::sync::Arc;
 
-use words::{decided_at, not_applicable, passed};
+pub use change::{Change, Edit};
+use point::Listed;
+pub use point::{Nearest, Point};
+use words::{decided_at, excepted, not_applicable, passed};
 
 use super::Policy;
 use super::entry::{Entry, Line};
 use super::evaluate::{Dimension, Held};
-use super::explain::{credential_text, unlisted};
+use super::explain::unlisted;
 use super::suggest::quoted;
 use crate::sign_in::{Kind, SignIn};
 use crate::verdict::ReasonCode;
@@ -52,8 +57,37 @@ pub struct Check {
     pub file: Option<Arc<str>>,
     /// Line of the rule that decided, from 1.
     pub line: Option<usize>,
-    /// The change that would allow it, where it failed.
-    pub fix: Option<String>,
+    /// The value that decided: that the sign-in matches, of what is allowed or of what is denied.
+    pub matched: Option<Point>,
+    /// The allowed range that is nearest to an address that is in none.
+    pub nearest: Option<Nearest>,
+    /// The changes that together let it pass, where it failed.
+    pub changes: Vec<Change>,
+    /// The narrowest exception that lets it pass instead, for a week.
+    pub exception: Option<Change>,
+}
+
+impl Check {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            status: Status::NotApplicable,
+            code: None,
+            message: String::new(),
+            file: None,
+            line: None,
+            matched: None,
+            nearest: None,
+            changes: Vec::new(),
+            exception: None,
+        }
+    }
+
+    /// The changes in one sentence, where there are any.
+    pub fn fix(&self) -> Option<String> {
+        let sentences: Vec<String> = self.changes.iter().map(Change::sentence).collect();
+        (!sentences.is_empty()).then(|| sentences.join(", and "))
+    }
 }
 
 impl Policy {
@@ -63,56 +97,32 @@ impl Policy {
             return self.checks_of_unlisted(sign_in);
         };
         let name = self.apps.get(index).map_or("", |app| app.name.as_str());
-        let mut checks = vec![self.place_of(
-            Check {
-                name: "app",
-                status: Status::Passed,
-                code: None,
-                message: format!("app {} is selected by {}", quoted(name), selected_by(entry)),
-                file: None,
-                line: None,
-                fix: None,
-            },
-            Some(entry.line),
-        )];
+        let mut app = Check::new("app");
+        app.status = Status::Passed;
+        app.message = format!("app {} is selected by {}", quoted(name), selected_by(entry));
+        let mut checks = vec![self.place_of(app, Some(entry.line))];
+        let written = self.written.apps.get(index);
+        let listed = written.map(|written| Listed { entry, written });
         for dimension in Dimension::ALL {
-            checks.push(self.explained(entry, dimension, sign_in));
+            checks.push(self.explained(entry, listed, dimension, sign_in));
         }
         checks
     }
 
     fn checks_of_unlisted(&self, sign_in: &SignIn<'_>) -> Vec<Check> {
-        let microsoft = sign_in.kind == Kind::MicrosoftServicePrincipal;
-        let mut app = Check {
-            name: "app",
-            status: Status::Failed,
-            code: Some(ReasonCode::UnknownApp),
-            message: unlisted(sign_in),
-            file: None,
-            line: None,
-            fix: sign_in
-                .app_id
-                .as_ref()
-                .map(|id| format!("add an [[app]] with app_id = {:?}", id.to_string())),
-        };
-        if microsoft {
-            app.status = Status::NotApplicable;
-            app.code = None;
-            app.fix = None;
+        let mut app = Check::new("app");
+        app.message = unlisted(sign_in);
+        if sign_in.kind == Kind::MicrosoftServicePrincipal {
             app.message
                 .push_str("; in Microsoft's own log that counts as allowed");
             return vec![app];
         }
-        let mut tenant = Check {
-            name: "tenant",
-            status: Status::NotApplicable,
-            code: None,
-            message: String::new(),
-            file: None,
-            line: None,
-            fix: None,
-        };
+        app.status = Status::Failed;
+        app.code = Some(ReasonCode::UnknownApp);
+        app.changes = self.changes(None, ReasonCode::UnknownApp, sign_in);
+        let mut tenant = Check::new("tenant");
         let judgement = self.judge(sign_in);
+        let mut line = self.tenants.as_ref().map(|tenants| tenants.line);
         if judgement.reasons.contains(ReasonCode::TenantNotAllowed) {
             tenant.status = Status::Failed;
             tenant.code = Some(ReasonCode::TenantNotAllowed);
@@ -121,11 +131,14 @@ impl Policy {
                 .into_iter()
                 .find(|reason| reason.code == ReasonCode::TenantNotAllowed);
             tenant.message = reason.map(|reason| reason.message).unwrap_or_default();
-            tenant.fix = self.fix(None, ReasonCode::TenantNotAllowed, sign_in);
+            tenant.changes = self.changes(None, ReasonCode::TenantNotAllowed, sign_in);
         } else {
             tenant = self.tenant_passed(tenant, sign_in);
+            if let Some((point, at)) = self.matched_tenant(sign_in) {
+                tenant.matched = Some(point);
+                line = Some(at);
+            }
         }
-        let line = self.tenants.as_ref().map(|tenants| tenants.line);
         vec![app, self.place_of(tenant, line)]
     }
 
@@ -147,31 +160,31 @@ impl Policy {
         check
     }
 
-    fn explained(&self, entry: &Entry, dimension: Dimension, sign_in: &SignIn<'_>) -> Check {
+    fn explained(
+        &self,
+        entry: &Entry,
+        listed: Option<Listed<'_>>,
+        dimension: Dimension,
+        sign_in: &SignIn<'_>,
+    ) -> Check {
         let held = self.check(entry, dimension, sign_in);
-        let mut check = Check {
-            name: match dimension {
-                Dimension::Ip => "ip",
-                Dimension::Place => "place",
-                Dimension::Tenant => "tenant",
-                Dimension::Resource => "resource",
-                Dimension::Credential => "credential",
-                Dimension::CredentialIp => "credential-ip",
-                Dimension::CredentialType => "credential-type",
-            },
-            status: Status::NotApplicable,
-            code: None,
-            message: String::new(),
-            file: None,
-            line: None,
-            fix: None,
-        };
+        let mut check = Check::new(match dimension {
+            Dimension::Ip => "ip",
+            Dimension::Place => "place",
+            Dimension::Tenant => "tenant",
+            Dimension::Resource => "resource",
+            Dimension::Credential => "credential",
+            Dimension::CredentialIp => "credential-ip",
+            Dimension::CredentialType => "credential-type",
+        });
         match held {
             Held::Failed(code) => {
                 check.status = Status::Failed;
                 check.code = Some(code);
                 check.message = self.failure(entry, code, sign_in);
-                check.fix = self.fix(Some(entry), code, sign_in);
+                check.nearest = listed.and_then(|listed| self.nearest(listed, code, sign_in));
+                check.changes = self.changes(listed, code, sign_in);
+                check.exception = listed.and_then(|listed| self.exception(listed, code, sign_in));
             }
             Held::Passed => {
                 check.status = Status::Passed;
@@ -182,64 +195,18 @@ impl Policy {
         if dimension == Dimension::Tenant && held != Held::Failed(ReasonCode::TenantNotAllowed) {
             check = self.tenant_passed(check, sign_in);
         }
-        let line = match dimension {
+        let list = match dimension {
             Dimension::Tenant => self.tenants.as_ref().map(|tenants| tenants.line),
             _ => decided_at(entry, dimension, held, sign_in),
         };
-        self.place_of(check, line)
-    }
-
-    /// The change of one line that would allow what failed.
-    fn fix(&self, entry: Option<&Entry>, code: ReasonCode, sign_in: &SignIn<'_>) -> Option<String> {
-        let ip = sign_in
-            .ip
-            .map(|address| address.to_string())
-            .unwrap_or_default();
-        let key = |entry: Option<&Entry>| {
-            entry
-                .and_then(|entry| entry.credential(sign_in))
-                .map_or_else(
-                    || credential_text(sign_in),
-                    |known| known.key_id.to_string(),
-                )
+        let matched = listed.and_then(|listed| self.matched(listed, dimension, held, sign_in));
+        // In a list of many lines the value tells more than the list; an exception is named by its own line.
+        let line = match &matched {
+            Some((_, line)) if !excepted(entry, dimension, sign_in) => Some(*line),
+            _ => list,
         };
-        Some(match code {
-            ReasonCode::UnknownApp => return None,
-            ReasonCode::IpDenied => "narrow deny.ips".to_owned(),
-            ReasonCode::IpUnknown => "set unknown_ip = \"allow\" in [defaults]".to_owned(),
-            ReasonCode::IpNotAllowed => format!("add {ip:?} to allow.ips"),
-            ReasonCode::PlaceDenied => "narrow deny.places".to_owned(),
-            ReasonCode::PlaceUnknown => "set unknown_place = \"allow\" in [defaults]".to_owned(),
-            ReasonCode::PlaceNotAllowed => {
-                let country = sign_in.country.as_deref().unwrap_or_default();
-                format!("add {country:?} to allow.places")
-            }
-            ReasonCode::TenantNotAllowed => {
-                let tenant = sign_in.tenant_id.as_ref()?.guid()?;
-                format!("add \"{tenant}\" to `tenants`")
-            }
-            ReasonCode::ResourceNotAllowed => {
-                let id = sign_in.resource_id.as_ref().map(ToString::to_string);
-                let resource = id.or(sign_in.resource.as_deref().map(str::to_owned))?;
-                format!("add {resource:?} to allow.resources")
-            }
-            ReasonCode::CredentialNotAllowed => {
-                format!("add an [[app.credential]] with key_id = {:?}", key(entry))
-            }
-            ReasonCode::CredentialExpired => format!("move `expires` of credential {}", key(entry)),
-            ReasonCode::CredentialUnknown => {
-                "set unknown_credential = \"allow\" in [defaults]".to_owned()
-            }
-            ReasonCode::CredentialIpNotAllowed => {
-                format!("add {ip:?} to allow.ips of credential {}", key(entry))
-            }
-            ReasonCode::CredentialTypeNotAllowed => match sign_in.credential_type.as_ref()? {
-                crate::sign_in::CredentialType::Other(_) => {
-                    "leave allow.credential_types out".to_owned()
-                }
-                known => format!("add {:?} to allow.credential_types", known.as_str()),
-            },
-        })
+        check.matched = matched.map(|(point, _)| point);
+        self.place_of(check, line)
     }
 }
 

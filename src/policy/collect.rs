@@ -100,7 +100,7 @@ impl Collector {
     pub(super) fn line(&self, spot: Spot) -> usize {
         self.texts
             .get(spot.file)
-            .map_or(1, |text| text.position(spot.start).0)
+            .map_or(1, |text| text.line_number(spot.start))
     }
 
     /// Whether there is an error so far.

@@ -12,7 +12,7 @@ use warn::shadow;
 use super::choose::Chooser;
 use super::collect::Collector;
 use super::diagnostic::Code;
-use super::document::{AppDocument, Document, ExceptionDocument, SinkDocument};
+use super::document::{AppDocument, DefaultSpots, Document, ExceptionDocument, SinkDocument};
 use super::entry::{
     AddressRule, At, CompiledResource, Credential, Entry, Exception, Line, PlaceRule, Selectors,
     day_after, lower_name,
@@ -21,9 +21,13 @@ use super::gist::Gist;
 use super::network::WrittenRange;
 use super::place::Place;
 use super::render::file_and_line;
-use super::sets::{List, Member, Named, Sets};
+use super::sets::{Item, List, Member, Named, Sets};
 use super::source::{Located, Spot};
 use super::suggest::{nearest, quoted};
+use super::written::{
+    Written, WrittenApp, WrittenCredential, WrittenDefaults, WrittenException, WrittenList,
+    WrittenSets, WrittenValue,
+};
 use super::{App, Compilation, MissingInclude, Policy, Source};
 use crate::sign_in::Timestamp;
 
@@ -73,7 +77,18 @@ pub fn compile(
     compiler.check_duplicates(&document.apps);
     let mut apps = Vec::with_capacity(document.apps.len());
     let mut entries = Vec::with_capacity(document.apps.len());
+    let mut written = Written {
+        apps: Vec::with_capacity(document.apps.len()),
+        ranges: compiler.sets(&ranges),
+        places: compiler.sets(&places),
+        tenants: document
+            .tenants
+            .as_ref()
+            .map(|list| compiler.values(list.spot, &list.value, |id| id.to_string().into())),
+        defaults: compiler.default_lines(&document.default_spots),
+    };
     for app in document.apps {
+        written.apps.push(compiler.written(&app));
         let (app, entry) = compiler.app(app, &document.sinks);
         apps.push(app);
         entries.push(entry);
@@ -101,8 +116,9 @@ pub fn compile(
                 file: tenants.spot.file,
                 line: collector.line(tenants.spot),
             },
-            rule: tenants.value,
+            rule: tenants.value.into_iter().map(|id| id.value).collect(),
         }),
+        written,
         gists: entries.iter().map(Gist::of).collect(),
         entries,
         chooser,
@@ -157,6 +173,101 @@ impl Compiler<'_, '_> {
         Line {
             file: spot.file,
             line: self.collector.line(spot),
+        }
+    }
+
+    /// A list as it is written.
+    fn values<T>(
+        &self,
+        spot: Spot,
+        values: &[Located<T>],
+        text: impl Fn(&T) -> Arc<str>,
+    ) -> WrittenList {
+        let written = values.iter().map(|value| WrittenValue {
+            text: text(&value.value),
+            line: self.line(value.spot),
+        });
+        WrittenList {
+            line: self.line(spot),
+            values: written.collect(),
+        }
+    }
+
+    fn members<T: Item>(&self, spot: Spot, members: &[Located<Member<T>>]) -> WrittenList {
+        self.values(spot, members, |member| match member {
+            Member::Set(name) => format!("@{name}").into(),
+            Member::Value(value) => Arc::clone(value.text()),
+        })
+    }
+
+    fn sets<T: Item>(&self, named: &BTreeMap<String, Named<T>>) -> WrittenSets {
+        let members = |set: &Named<T>| {
+            let members = set.members.as_deref().unwrap_or_default();
+            self.members(set.spot, members).values
+        };
+        named
+            .iter()
+            .map(|(name, set)| (name.clone(), members(set)))
+            .collect()
+    }
+
+    fn default_lines(&self, spots: &DefaultSpots) -> WrittenDefaults {
+        let line = |spot: Option<Spot>| spot.map(|spot| self.line(spot));
+        WrittenDefaults {
+            table: line(spots.table),
+            unknown_ip: line(spots.unknown_ip),
+            unknown_place: line(spots.unknown_place),
+            unknown_credential: line(spots.unknown_credential),
+        }
+    }
+
+    /// An app's lists as they are written.
+    fn written(&self, app: &AppDocument) -> WrittenApp {
+        fn list<T: Item>(
+            compiler: &Compiler<'_, '_>,
+            list: &Option<List<T>>,
+        ) -> Option<WrittenList> {
+            let list = list.as_ref()?;
+            Some(compiler.members(list.spot, &list.value))
+        }
+        let resources = app.allow_resources.as_ref();
+        let types = app.allow_types.as_ref();
+        // One without a key id, or an end, is an error and no part of the entry.
+        let credentials = app
+            .credentials
+            .iter()
+            .filter(|known| known.key_id.is_some());
+        let exceptions = app.exceptions.iter().filter(|known| known.until.is_some());
+        WrittenApp {
+            allow_ips: list(self, &app.allow_ips),
+            allow_places: list(self, &app.allow_places),
+            deny_ips: list(self, &app.deny_ips),
+            deny_places: list(self, &app.deny_places),
+            allow_resources: resources.map(|list| WrittenList {
+                line: self.line(list.spot),
+                values: list
+                    .value
+                    .iter()
+                    .map(|resource| WrittenValue {
+                        text: resource.text.as_str().into(),
+                        line: self.line(resource.spot),
+                    })
+                    .collect(),
+            }),
+            allow_types: types
+                .map(|list| self.values(list.spot, &list.value, |word| word.as_str().into())),
+            credentials: credentials
+                .map(|credential| WrittenCredential {
+                    ips: list(self, &credential.allow_ips),
+                    expires: credential.expires.as_ref().map(|day| self.line(day.spot)),
+                })
+                .collect(),
+            exceptions: exceptions
+                .map(|exception| WrittenException {
+                    ips: list(self, &exception.allow_ips),
+                    places: list(self, &exception.allow_places),
+                })
+                .collect(),
         }
     }
 
@@ -275,7 +386,7 @@ impl Compiler<'_, '_> {
         });
         entry.allow_types = app.allow_types.map(|list| At {
             line: self.line(list.spot),
-            rule: list.value,
+            rule: list.value.into_iter().map(|word| word.value).collect(),
         });
         entry.note_asked();
         let usual_addresses = self.usual_addresses(app.allow_ips.as_ref());

@@ -41,10 +41,20 @@ const SEVERITIES: [(&str, Severity); 5] = [
     ("critical", Severity::Critical),
 ];
 
+/// Where `[defaults]` and those of its keys stand that let unknown values pass.
+#[derive(Default)]
+pub(super) struct DefaultSpots {
+    pub(super) table: Option<Spot>,
+    pub(super) unknown_ip: Option<Spot>,
+    pub(super) unknown_place: Option<Spot>,
+    pub(super) unknown_credential: Option<Spot>,
+}
+
 /// Everything that the policy's files say.
 pub(super) struct Document {
-    pub(super) tenants: Option<Located<Vec<Uuid>>>,
+    pub(super) tenants: Option<Located<Vec<Located<Uuid>>>>,
     pub(super) defaults: Defaults,
+    pub(super) default_spots: DefaultSpots,
     pub(super) default_notify: Option<Vec<Located<String>>>,
     pub(super) ranges: BTreeMap<String, Named<WrittenRange>>,
     pub(super) places: BTreeMap<String, Named<Place>>,
@@ -59,6 +69,7 @@ impl Document {
         let mut document = Self {
             tenants: None,
             defaults: Defaults::default(),
+            default_spots: DefaultSpots::default(),
             default_notify: None,
             ranges: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -183,7 +194,7 @@ impl Document {
             .into_iter()
             .filter_map(|member| member.guid(collector));
         self.tenants = Some(Located {
-            value: ids.map(|id| id.value).collect(),
+            value: ids.collect(),
             spot: node.spot(),
         });
     }
@@ -195,6 +206,8 @@ impl Document {
             ("ignore", Action::Ignore),
         ];
         let defaults = &mut self.defaults;
+        let spots = &mut self.default_spots;
+        spots.table = Some(table.spot);
         if let Some(node) = table.get("mode")
             && let Some(observe) = node.word(collector, &[("enforce", false), ("observe", true)])
         {
@@ -220,18 +233,28 @@ impl Document {
                 *action = word;
             }
         }
-        for (key, alerts) in [
-            ("unknown_ip", &mut defaults.unknown_ip_alerts),
-            ("unknown_place", &mut defaults.unknown_place_alerts),
+        for (key, alerts, spot) in [
+            (
+                "unknown_ip",
+                &mut defaults.unknown_ip_alerts,
+                &mut spots.unknown_ip,
+            ),
+            (
+                "unknown_place",
+                &mut defaults.unknown_place_alerts,
+                &mut spots.unknown_place,
+            ),
             (
                 "unknown_credential",
                 &mut defaults.unknown_credential_alerts,
+                &mut spots.unknown_credential,
             ),
         ] {
             if let Some(node) = table.get(key)
                 && let Some(word) = node.word(collector, &[("alert", true), ("allow", false)])
             {
                 *alerts = word;
+                *spot = Some(node.spot());
             }
         }
         if let Some(node) = table.get("max_event_age")

@@ -123,6 +123,60 @@ fn parse_cidr(address: &str, prefix: &str) -> Result<ParsedRange, (String, Strin
 }
 
 impl Block {
+    /// How far an address of the same family is from the nearer end: 0 within.
+    pub(super) fn distance(self, address: IpAddr) -> Option<u128> {
+        fn between<N: Address>(low: N, high: N, address: N) -> u128 {
+            if address < low {
+                return low.distance(address);
+            }
+            if address > high {
+                return address.distance(high);
+            }
+            0
+        }
+        match (self, address) {
+            (Self::V4(low, high), IpAddr::V4(v4)) => Some(between(low, high, v4.into())),
+            (Self::V6(low, high), IpAddr::V6(v6)) => Some(between(low, high, v6.into())),
+            _ => None,
+        }
+    }
+
+    /// What is left of the block without one address of it, as a policy writes it.
+    pub(super) fn without(self, address: IpAddr) -> Vec<String> {
+        let mut left = Vec::new();
+        let mut push = |low: IpAddr, high: IpAddr| {
+            left.push(if low == high {
+                low.to_string()
+            } else {
+                format!("{low}-{high}")
+            });
+        };
+        match (self, address) {
+            (Self::V4(low, high), IpAddr::V4(v4)) => {
+                let of = |bits: u32| IpAddr::V4(bits.into());
+                let address = u32::from(v4);
+                if low < address {
+                    push(of(low), of(address - 1));
+                }
+                if address < high {
+                    push(of(address + 1), of(high));
+                }
+            }
+            (Self::V6(low, high), IpAddr::V6(v6)) => {
+                let of = |bits: u128| IpAddr::V6(bits.into());
+                let address = u128::from(v6);
+                if low < address {
+                    push(of(low), of(address - 1));
+                }
+                if address < high {
+                    push(of(address + 1), of(high));
+                }
+            }
+            _ => {}
+        }
+        left
+    }
+
     /// Wider than /8, or /16 of IPv6: no use as a restriction.
     pub(super) fn is_wide(self) -> bool {
         match self {

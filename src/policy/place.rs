@@ -76,6 +76,11 @@ impl Place {
             && same_name(self.city.as_deref(), sign_in.city.as_deref())
     }
 
+    /// Whether a sign-in is at this place; not where its country is unknown.
+    pub(super) fn holds(&self, sign_in: &SignIn<'_>) -> bool {
+        country_of(sign_in) == Some(self.country) && self.matches(sign_in)
+    }
+
     /// Whether every sign-in at the other place is at this one.
     fn covers(&self, other: &Self) -> bool {
         let holds =

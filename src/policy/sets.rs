@@ -42,6 +42,8 @@ pub(super) trait Item: Clone {
     /// Table of the policy that names such sets.
     const TABLE: &'static str;
     fn build(items: &[Self]) -> Self::Set;
+    /// How the policy writes it.
+    fn text(&self) -> &Arc<str>;
 }
 
 impl Item for WrittenRange {
@@ -50,6 +52,9 @@ impl Item for WrittenRange {
     fn build(items: &[Self]) -> RangeSet {
         RangeSet::build(items)
     }
+    fn text(&self) -> &Arc<str> {
+        &self.text
+    }
 }
 
 impl Item for Place {
@@ -57,6 +62,9 @@ impl Item for Place {
     const TABLE: &'static str = "places";
     fn build(items: &[Self]) -> PlaceSet {
         PlaceSet::build(items)
+    }
+    fn text(&self) -> &Arc<str> {
+        &self.text
     }
 }
 

@@ -76,12 +76,18 @@ impl Text {
     /// Line and column, both from 1, the column in characters. A line's end is one column, whether
     /// it is written as one or as two characters.
     pub(super) fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.line_number(offset);
         let offset = offset.min(self.text.len());
-        let line = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_start(line);
         let (_, shown) = self.line(line);
         let length = offset.saturating_sub(start).min(shown.len());
         (line, self.letters(start + length) - self.letters(start) + 1)
+    }
+
+    /// The line alone, from 1.
+    pub(super) fn line_number(&self, offset: usize) -> usize {
+        let offset = offset.min(self.text.len());
+        self.line_starts.partition_point(|start| *start <= offset)
     }
 
     /// Characters that begin before an offset.
@@ -189,6 +195,7 @@ mod tests {
         ];
         for (offset, expected) in table {
             assert_eq!(text.position(offset), expected, "{offset}");
+            assert_eq!(text.line_number(offset), expected.0, "{offset}");
         }
         for length in [255, 256, 257, 512] {
             let long = Text::new(&Source {

@@ -5,6 +5,7 @@ mod diagnosing;
 mod explaining;
 mod judging;
 mod robustness;
+mod testing;
 
 use super::{Compilation, Policy, Source, compile};
 use crate::sign_in::{Id, SignIn, Timestamp};

@@ -331,6 +331,176 @@ fn failing_policy_tests_say_why() {
     );
 }
 
+/// A failing case, one that names what XML has to escape, and one of an included file.
+fn tested() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let case = |name: &str, address: &str, more: &str| {
+        format!(
+            "[[test]]\nname = {name}\nsign_in = {{ app_id = \"{APP}\", ip = \"{address}\" }}\n{more}\n"
+        )
+    };
+    let policy = format!(
+        "version = 1\ninclude = [\"more.toml\"]\n[ranges]\noffice = [\"192.0.2.0/26\"]\n[[app]]\nname = \"app\"\napp_id = \"{APP}\"\nallow.ips = [\"@office\", \"2001:db8::/64\"]\n{}{}",
+        case(
+            "\"office <&> \\\"quoted\\\" \\u0007\"",
+            "192.0.2.9",
+            "expect = \"allowed\""
+        ),
+        case(
+            "\"elsewhere\"",
+            "198.51.100.9",
+            "expect = \"violation\"\ndue = false\nseverity = \"low\""
+        ),
+    );
+    fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    let more = format!(
+        "[[app]]\nname = \"other\"\napp_id = \"8d3f1c52-6b0e-4d17-a2c9-51e7f0b4d6a3\"\nallow.places = [\"CH\"]\n{}",
+        case("\"more\"", "2001:db8::1", "expect = \"allowed\"")
+    );
+    fs::write(folder.path().join("more.toml"), more).unwrap();
+    folder
+}
+
+const APP: &str = "3c9d2f14-7b1e-4f0a-8c55-0d6e5a2b9c01";
+
+#[test]
+fn coverage_says_what_no_case_touches() {
+    let folder = tested();
+    let ran = run(folder.path(), &["test", "--now", NOW, "--coverage"]);
+    assert_eq!(ran.code, Some(10));
+    insta::assert_snapshot!("coverage", ran.text());
+    let ran = run(
+        folder.path(),
+        &["test", "--now", NOW, "--coverage", "--format", "json"],
+    );
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    insta::assert_json_snapshot!("coverage_json", document);
+    let demo = |least: &str| {
+        let arguments = ["test", "--policy", "policies/demo.toml", "--now", NOW];
+        run(
+            &root(),
+            &[&arguments[..], &["--coverage-min", least]].concat(),
+        )
+    };
+    let document = run(
+        &root(),
+        &[
+            "test",
+            "--policy",
+            "policies/demo.toml",
+            "--coverage",
+            "--format",
+            "json",
+        ],
+    );
+    let document: Value = serde_json::from_str(&document.stdout).unwrap();
+    let percent = document["coverage"]["percent"].as_f64().unwrap().floor();
+    assert_eq!(demo(&percent.to_string()).code, Some(0));
+    let short = demo(&(percent + 1.0).to_string());
+    assert_eq!(short.code, Some(10), "{}", short.text());
+    assert!(short.stderr.contains("% of the policy is tested"));
+    assert_eq!(demo("101").code, Some(2));
+}
+
+/// JUnit XML as its readers take it.
+mod junit {
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    pub(super) struct Suites {
+        #[serde(rename = "@tests")]
+        pub(super) tests: usize,
+        #[serde(rename = "@failures")]
+        pub(super) failures: usize,
+        #[serde(rename = "testsuite")]
+        pub(super) suites: Vec<Suite>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Suite {
+        #[serde(rename = "@name")]
+        pub(super) name: String,
+        #[serde(rename = "@tests")]
+        pub(super) tests: usize,
+        #[serde(rename = "@failures")]
+        pub(super) failures: usize,
+        #[serde(rename = "testcase", default)]
+        pub(super) cases: Vec<Case>,
+        #[serde(rename = "system-out")]
+        pub(super) output: Option<String>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Case {
+        #[serde(rename = "@name")]
+        pub(super) name: String,
+        #[serde(rename = "@file")]
+        pub(super) file: String,
+        #[serde(rename = "@line")]
+        pub(super) line: usize,
+        pub(super) failure: Option<Failure>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Failure {
+        #[serde(rename = "@message")]
+        pub(super) message: String,
+        #[serde(rename = "$text")]
+        pub(super) text: String,
+    }
+}
+
+#[test]
+fn results_are_junit_xml() {
+    let folder = tested();
+    let arguments = ["test", "--now", NOW, "--coverage", "--format", "junit"];
+    let ran = run(folder.path(), &arguments);
+    assert_eq!(ran.code, Some(10));
+    insta::assert_snapshot!("junit", ran.stdout);
+    let suites: junit::Suites = quick_xml::de::from_str(&ran.stdout).unwrap();
+    assert_eq!((suites.tests, suites.failures), (3, 1));
+    let [root, more, coverage] = &suites.suites[..] else {
+        panic!("{}", ran.stdout);
+    };
+    assert_eq!((root.tests, root.failures), (2, 1));
+    assert_eq!((more.name.as_str(), more.tests), ("more.toml", 1));
+    assert!(coverage.output.as_ref().unwrap().starts_with("coverage: "));
+    let names: Vec<&str> = root.cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["office <&> \"quoted\" \u{fffd}", "elsewhere"]);
+    let failed = &root.cases[1];
+    assert_eq!((failed.file.as_str(), failed.line), ("policy.toml", 13));
+    let failure = failed.failure.as_ref().unwrap();
+    assert_eq!(
+        failure.message,
+        "expected violation, not due, of severity low, got violation, due, of severity high"
+    );
+    assert!(
+        failure
+            .text
+            .contains("ip-not-allowed: 198.51.100.9 is in none")
+    );
+    assert!(root.cases[0].failure.is_none());
+}
+
+#[test]
+fn explanations_are_a_document_too() {
+    let arguments = [
+        "explain",
+        "--policy",
+        "policies/demo.toml",
+        "--now",
+        NOW,
+        "--format",
+        "json",
+        "--id",
+        "51000005-5a1e-4c0d-8f00-000000000005",
+        "samples",
+    ];
+    let ran = run(&root(), &arguments);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    insta::assert_json_snapshot!("explains_as_json", document);
+}
+
 #[test]
 fn secrets_of_the_environment_are_never_read() {
     // `env:` references stay what they are: these commands run where the secrets are not.

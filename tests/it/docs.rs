@@ -10,12 +10,13 @@ use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 17] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "docs/ci.md",
     "docs/delivery.md",
     "docs/local.md",
     "docs/logs.md",
@@ -47,7 +48,7 @@ fn compiled(text: String) -> Compilation {
 }
 
 /// The fenced blocks of a document in one language.
-fn blocks(document: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(document: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<(bool, String)> = None;
     for line in document.lines() {
@@ -221,23 +222,82 @@ fn the_example_policies_are_valid() {
     assert!(count >= 7, "{count}");
 }
 
-#[test]
-fn the_commands_are_those_of_the_help() {
-    let help = run(root(), &["--help"]).stdout;
-    let commands: BTreeSet<&str> = help
-        .lines()
+/// The commands that the help lists.
+fn commands(help: &str) -> BTreeSet<&str> {
+    help.lines()
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .filter(|name| *name != "help")
-        .collect();
+        .collect()
+}
+
+#[test]
+fn the_commands_are_those_of_the_help() {
+    let help = run(root(), &["--help"]).stdout;
+    let commands = commands(&help);
     let readme = read("README.md");
     let listed: BTreeSet<&str> = rows(section(&readme, "## Commands"))
         .into_iter()
         .filter_map(|cell| cell.strip_prefix("spwatch ")?.split(' ').next())
         .collect();
     assert_eq!(listed, commands);
+}
+
+/// The commands and options of the pipelines are there; those of a command that this build has not are let be.
+#[test]
+fn the_pipelines_call_what_there_is() {
+    let help = run(root(), &["--help"]).stdout;
+    let commands = commands(&help);
+    let mut called = BTreeSet::new();
+    for block in blocks(&read("docs/ci.md"), "yaml") {
+        for line in block.replace("\\\n", " ").lines() {
+            let Some((_, rest)) = line.split_once("spwatch ") else {
+                continue;
+            };
+            let words: Vec<&str> = rest.split_whitespace().collect();
+            let Some(command) = words.first().filter(|_| {
+                // As a command, not in a title, a path or a list of them.
+                let start = line.trim_start();
+                ["spwatch ", "run: spwatch ", "- bash: spwatch "]
+                    .iter()
+                    .any(|form| start.starts_with(form))
+            }) else {
+                continue;
+            };
+            called.insert((*command).to_owned());
+            if !commands.contains(command) {
+                assert_eq!(*command, "backtest", "{line}");
+                continue;
+            }
+            let help = run(root(), &[command, "--help"]).stdout;
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let known = help.split([' ', '\n', '=']).any(|word| word == *option);
+                assert!(known, "{command} has no {option}");
+            }
+        }
+    }
+    let expected = ["backtest", "test", "validate"].map(str::to_owned);
+    assert_eq!(called, BTreeSet::from(expected));
+}
+
+/// What the documents show of the demo policy is what comes of it.
+#[test]
+fn the_shown_output_is_real() {
+    let mut count = 0;
+    for name in ["docs/policy.md", "docs/reasons.md"] {
+        for block in blocks(&read(name), "console") {
+            let (command, shown) = block.split_once('\n').unwrap();
+            let words: Vec<&str> = command.split_whitespace().skip(2).collect();
+            if !words.contains(&"policies/demo.toml") {
+                continue;
+            }
+            assert_eq!(shown, run(root(), &words).stdout, "{name}: {command}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 2);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod layers;
 mod learn;
 mod oracle;
 mod package;
+mod policy_schema;
 mod schema;
 mod state;
 mod try_func;

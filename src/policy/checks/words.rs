@@ -49,6 +49,15 @@ pub(super) fn decided_at(
     }
 }
 
+/// Whether it takes an exception to allow the sign-in.
+pub(super) fn excepted(entry: &Entry, dimension: Dimension, sign_in: &SignIn<'_>) -> bool {
+    match dimension {
+        Dimension::Ip => excepted_ip(entry, sign_in).is_some(),
+        Dimension::Place => excepted_place(entry, sign_in).is_some(),
+        _ => false,
+    }
+}
+
 /// The exception without which the address would not be allowed.
 fn excepted_ip(entry: &Entry, sign_in: &SignIn<'_>) -> Option<Line> {
     let (allow, address) = (entry.allow_ips.as_ref()?, sign_in.ip?);

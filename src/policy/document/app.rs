@@ -26,6 +26,7 @@ pub(in crate::policy) struct Resource {
     pub(in crate::policy) text: String,
     /// The GUID, where it is one.
     pub(in crate::policy) guid: Option<Uuid>,
+    pub(in crate::policy) spot: Spot,
 }
 
 /// One `[[app]]` as written.
@@ -48,7 +49,7 @@ pub(in crate::policy) struct AppDocument {
     pub(in crate::policy) allow_ips: Option<List<WrittenRange>>,
     pub(in crate::policy) allow_places: Option<List<Place>>,
     pub(in crate::policy) allow_resources: Option<Located<Vec<Resource>>>,
-    pub(in crate::policy) allow_types: Option<Located<Vec<CredentialWord>>>,
+    pub(in crate::policy) allow_types: Option<Located<Vec<Located<CredentialWord>>>>,
     pub(in crate::policy) deny_ips: Option<List<WrittenRange>>,
     pub(in crate::policy) deny_places: Option<List<Place>>,
     pub(in crate::policy) credentials: Vec<CredentialDocument>,
@@ -233,6 +234,7 @@ fn read_allow(mut table: Fields<'_>, app: &mut AppDocument, collector: &mut Coll
                 .filter(|id| id.len() == 36)
                 .and_then(|id| Uuid::try_parse(id).ok()),
             text: text.value,
+            spot: text.spot,
         });
         app.allow_resources = Some(Located {
             value: resources.collect(),
@@ -244,9 +246,12 @@ fn read_allow(mut table: Fields<'_>, app: &mut AppDocument, collector: &mut Coll
     if let Some(node) = types
         && let Some(members) = node.members(collector, "credential types")
     {
-        let words = members
-            .into_iter()
-            .filter_map(|node| node.word(collector, &TYPES));
+        let words = members.into_iter().filter_map(|node| {
+            Some(Located {
+                value: node.word(collector, &TYPES)?,
+                spot: node.spot(),
+            })
+        });
         app.allow_types = Some(Located {
             value: words.collect(),
             spot: node.spot(),

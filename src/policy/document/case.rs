@@ -8,8 +8,9 @@ use super::super::place::parse_place;
 use super::super::source::Spot;
 use super::super::suggest::{nearest, quoted};
 use super::super::walk::{Fields, Node};
+use super::SEVERITIES;
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp, parse_address};
-use crate::verdict::{ReasonCode, ReasonSet, Verdict};
+use crate::verdict::{ReasonCode, ReasonSet, Severity, Verdict};
 
 /// One case, ready to run.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(in crate::policy) struct Case {
     pub(in crate::policy) timed: bool,
     pub(in crate::policy) expect: Verdict,
     pub(in crate::policy) reasons: Option<ReasonSet>,
+    /// Whether an alert is expected.
+    pub(in crate::policy) due: Option<bool>,
+    pub(in crate::policy) severity: Option<Severity>,
     /// Reasons that only come of what the case leaves out: they are not held against it.
     pub(in crate::policy) unasked: ReasonSet,
 }
@@ -46,7 +50,8 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<Case> {
             "add sign_in = { app_id = \"…\", ip = \"…\", place = \"…\" }",
         )
         .and_then(|node| read_sign_in(node, collector));
-    let time = fields.get("time").and_then(|node| node.time(collector));
+    let time_node = fields.get("time");
+    let time = time_node.and_then(|node| node.time(collector));
     let expect = fields
         .require(
             collector,
@@ -78,6 +83,34 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<Case> {
             )
             .help("expect \"violation\", or remove `reasons`");
     }
+    let due_node = fields.get("due");
+    let due = due_node.and_then(|node| node.boolean(collector));
+    let severity_node = fields.get("severity");
+    let severity = severity_node.and_then(|node| node.word(collector, &SEVERITIES));
+    if expect == Some(Verdict::Allowed) {
+        let pinned = [
+            due_node.filter(|_| due == Some(true)),
+            severity_node.filter(|_| severity.is_some()),
+        ];
+        for node in pinned.into_iter().flatten() {
+            collector
+                .report(
+                    Code::ImpossibleTest,
+                    node.key_spot(),
+                    "no alert is due of a sign-in that is allowed",
+                )
+                .help(format!("expect \"violation\", or remove `{}`", node.key()));
+        }
+    }
+    if let (Some(node), Some(Read { timed: true, .. })) = (time_node, &sign_in) {
+        collector
+            .report(
+                Code::ImpossibleTest,
+                node.key_spot(),
+                "the sign-in has a time of its own",
+            )
+            .help("write `time` once, in the test or in its `sign_in`");
+    }
     fields.finish(collector, "a test");
     let Read {
         mut sign_in,
@@ -95,6 +128,8 @@ pub(super) fn read(node: Node<'_>, collector: &mut Collector) -> Option<Case> {
         timed,
         expect: expect?,
         reasons,
+        due,
+        severity,
         // A case that pins such a reason does ask for it.
         unasked: unasked.without(reasons.unwrap_or(ReasonSet::EMPTY)),
     })
@@ -163,6 +198,7 @@ fn read_sign_in(node: Node<'_>, collector: &mut Collector) -> Option<Read> {
     sign_in.service_principal_id = guid(&mut fields, "service_principal_id", collector);
     sign_in.name = text(&mut fields, "name", collector);
     sign_in.tenant_id = guid(&mut fields, "tenant", collector);
+    sign_in.app_owner_tenant_id = guid(&mut fields, "owner_tenant", collector);
     sign_in.credential_key_id = guid(&mut fields, "credential", collector);
     if let Some(ip) = fields.get("ip").and_then(|node| node.text(collector)) {
         sign_in.ip = parse_address(&ip.value);

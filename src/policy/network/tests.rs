@@ -176,3 +176,69 @@ proptest! {
         let _ = parse_range(&text);
     }
 }
+
+#[test]
+fn an_address_is_taken_out_of_a_block() {
+    for (range, address, left) in [
+        (
+            "203.0.113.0/30",
+            "203.0.113.0",
+            &["203.0.113.1-203.0.113.3"][..],
+        ),
+        (
+            "203.0.113.0/30",
+            "203.0.113.1",
+            &["203.0.113.0", "203.0.113.2-203.0.113.3"],
+        ),
+        (
+            "203.0.113.0/30",
+            "203.0.113.3",
+            &["203.0.113.0-203.0.113.2"],
+        ),
+        ("203.0.113.9", "203.0.113.9", &[]),
+        (
+            "255.255.255.254/31",
+            "255.255.255.255",
+            &["255.255.255.254"],
+        ),
+        ("2001:db8::/127", "2001:db8::1", &["2001:db8::"]),
+        (
+            "::/0",
+            "::",
+            &["::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+        ),
+        ("2001:db8::/127", "203.0.113.9", &[]),
+    ] {
+        let block = parse_range(range).unwrap().block;
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(block.without(address), left, "{range} {address}");
+        for text in left {
+            let rest = parse_range(text).unwrap().block;
+            assert_ne!(rest.distance(address), Some(0), "{text} {address}");
+        }
+    }
+}
+
+#[test]
+fn an_address_is_so_far_from_a_block() {
+    for (range, address, distance) in [
+        ("203.0.113.0/30", "203.0.113.0", Some(0)),
+        ("203.0.113.0/30", "203.0.113.3", Some(0)),
+        ("203.0.113.0/30", "203.0.113.4", Some(1)),
+        ("203.0.113.4/30", "203.0.113.1", Some(3)),
+        ("255.255.255.255", "0.0.0.0", Some(u128::from(u32::MAX))),
+        (
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "::",
+            Some(u128::MAX),
+        ),
+        ("2001:db8::/32", "203.0.113.9", None),
+    ] {
+        let block = parse_range(range).unwrap().block;
+        assert_eq!(
+            block.distance(address.parse().unwrap()),
+            distance,
+            "{range} {address}"
+        );
+    }
+}
