@@ -222,11 +222,20 @@ fn extend(table: &mut Table, key: &str, values: &[(String, String)]) {
     }
     // Behind the last comma a remark on the last value may stand: it stays there.
     let mut before = match list.trailing_comma() {
-        true => list.trailing().as_str().unwrap_or_default().trim_end().to_owned(),
+        true => list
+            .trailing()
+            .as_str()
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned(),
         false => String::new(),
     };
     for (value, remark) in values {
-        push(list, value, &format!("{before}\n    # learnt: {remark}\n    "));
+        push(
+            list,
+            value,
+            &format!("{before}\n    # learnt: {remark}\n    "),
+        );
         before.clear();
     }
     list.set_trailing("\n");

@@ -10,7 +10,7 @@ use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 18] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 18] = [
     "SECURITY.md",
     "docs/ci.md",
     "docs/delivery.md",
+    "docs/living.md",
     "docs/local.md",
     "docs/logs.md",
     "docs/operations.md",

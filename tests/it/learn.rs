@@ -167,7 +167,12 @@ allow.places = ["DE"]
         .map(|finding| finding["app"].as_str().unwrap())
         .collect();
     assert_eq!(left, ["elsewhere"].into());
-    for kept in ["# ground floor", "# reads incidents", "# nobody else", "# home"] {
+    for kept in [
+        "# ground floor",
+        "# reads incidents",
+        "# nobody else",
+        "# home",
+    ] {
         assert!(ran.stdout.contains(kept), "{kept}");
     }
     // There is nothing more to say.
