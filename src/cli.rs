@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod feed;
 mod input;
 mod mask;
 mod progress;
@@ -76,6 +77,8 @@ enum Command {
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
     Redeliver(redeliver::Arguments),
+    /// Fetches feeds of address ranges, and pins them in `feeds.lock`
+    Feed(feed::Arguments),
     /// Prints shell completions
     Completions {
         /// The shell to complete for
@@ -121,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
+        Command::Feed(arguments) => feed::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "spwatch", &mut script);
