@@ -267,3 +267,39 @@ impl BlobStamp {
 fn pattern(include: &Include) -> Result<glob::Pattern, String> {
     glob::Pattern::new(&include.pattern).map_err(|error| format!("it is no pattern: {}", error.msg))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_feed_beside_the_policy_is_read_again_when_it_changes() {
+        let folder = State::memory();
+        let blobs = PolicyBlobs {
+            folder: folder.clone(),
+            shown: "az://policy/".to_owned(),
+            root: "policy.toml".to_owned(),
+        };
+        let write = async |name: &str, text: &str| {
+            folder.write(name, text.into()).await.unwrap();
+        };
+        let policy = "version = 1\nranges.a = { file = \"feeds/a.txt\", format = \"plain\" }\n";
+        write("policy.toml", policy).await;
+        write("feeds/other.txt", "192.0.2.1\n").await;
+        let (stamp, texts) = blobs.read(None).await.unwrap().unwrap();
+        assert_eq!(texts.feeds.files["feeds/a.txt"], Err(NoFeedFile::Missing));
+        assert_eq!(texts.feeds.lock, None);
+        assert!(blobs.read(Some((&stamp, &texts))).await.unwrap().is_none());
+        write("feeds/a.txt", "192.0.2.1\n").await;
+        write(lock::NAME, "version = 1\n").await;
+        let (stamp, texts) = blobs.read(Some((&stamp, &texts))).await.unwrap().unwrap();
+        let file = texts.feeds.files["feeds/a.txt"].as_ref().unwrap();
+        assert_eq!(&file.bytes[..], b"192.0.2.1\n");
+        assert_eq!(texts.feeds.lock, Some(Ok("version = 1\n".to_owned())));
+        // What the policy does not name is not looked at.
+        write("feeds/other.txt", "192.0.2.2\n").await;
+        assert!(blobs.read(Some((&stamp, &texts))).await.unwrap().is_none());
+        write("feeds/a.txt", "192.0.2.3\n").await;
+        assert!(blobs.read(Some((&stamp, &texts))).await.unwrap().is_some());
+    }
+}

@@ -63,6 +63,13 @@ enum AnyStamp {
     Blobs(BlobStamp),
 }
 
+/// Whether the state store answered just now: nobody waits for it twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    IsThere,
+    IsAway,
+}
+
 /// What a look at the source found.
 enum Look {
     Same,
@@ -209,8 +216,8 @@ impl PolicyStore {
             );
             return;
         };
-        if self.take(&texts, compilation).await {
-            self.keep_feeds(seen, &feeds).await;
+        if let Some(store) = self.take(&texts, compilation).await {
+            self.keep_feeds(seen, &feeds, store).await;
         }
         seen.texts = Some(texts);
     }
@@ -229,8 +236,8 @@ impl PolicyStore {
         new
     }
 
-    /// Puts a policy in force, or refuses it; whether it is in force.
-    async fn take(&self, texts: &PolicyTexts, compilation: Compilation) -> bool {
+    /// Puts a policy in force, or refuses it: `None`. Else what the state store is good for.
+    async fn take(&self, texts: &PolicyTexts, compilation: Compilation) -> Option<Store> {
         let problems = || compilation.diagnostics.render_text(false);
         let Some(policy) = compilation.policy else {
             let errors = compilation.diagnostics.error_count();
@@ -247,7 +254,7 @@ impl PolicyStore {
                 .flat_map(|source| [source.name.as_str(), "\0", source.text.as_str(), "\0"])
                 .collect();
             self.refuse(errors, &whole, &problems()).await;
-            return false;
+            return None;
         };
         info!(
             event = "policy-accepted",
@@ -274,8 +281,7 @@ impl PolicyStore {
         self.is_in_force_since(Some(now));
         self.current.store(Some(Arc::new(policy)));
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.remember(kept).await;
-        true
+        Some(self.remember(kept).await)
     }
 
     async fn refuse(&self, errors: usize, what: &str, problems: &str) {
@@ -320,25 +326,25 @@ impl PolicyStore {
     }
 
     /// Keeps the accepted text, unless it is kept already. A full disk costs the memory of it, not the judging.
-    async fn remember(&self, accepted: Option<Accepted>) {
+    async fn remember(&self, accepted: Option<Accepted>) -> Store {
         let Some(accepted) = accepted else {
             warn!(
                 event = "policy-not-kept",
                 "the accepted policy is not kept in the state store: a secret in it could not be taken out"
             );
-            return;
+            return Store::IsThere;
         };
         match self.kept().await {
             Ok(Some(known)) if known.is_same(&accepted) => {
                 self.is_in_force_since(known.accepted.or(accepted.accepted));
-                return;
+                return Store::IsThere;
             }
             Ok(_) => {}
             // Nobody waits for the store twice.
-            Err(()) => return,
+            Err(()) => return Store::IsAway,
         }
         let Ok(json) = serde_json::to_vec(&accepted) else {
-            return;
+            return Store::IsThere;
         };
         if let Err(problem) = self.state.write(kept::NAME, json).await {
             warn!(
@@ -346,7 +352,9 @@ impl PolicyStore {
                 "the accepted policy is not kept for a cold start: {}",
                 problem.whole()
             );
+            return Store::IsAway;
         }
+        Store::IsThere
     }
 
     /// The last accepted text of the state store, whichever policy it was of; an error is logged.

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{PolicyStore, Seen};
+use super::{PolicyStore, Seen, Store};
 use crate::alert::own::UnwellFeed;
 use crate::feed::{MAX_BYTES, sha256};
 use crate::policy::{Code, Compilation, FeedFault, FeedFile, FeedFiles};
@@ -101,12 +101,16 @@ impl PolicyStore {
     }
 
     /// Keeps what the feeds hold, unless that is kept already.
-    pub(super) async fn keep_feeds(&self, seen: &mut Seen, feeds: &FeedFiles) {
+    pub(super) async fn keep_feeds(&self, seen: &mut Seen, feeds: &FeedFiles, store: Store) {
         let contents = contents_of(feeds);
         if contents == seen.good_feeds {
             return;
         }
         seen.good_feeds = contents.clone();
+        // That it is away has been said.
+        if store == Store::IsAway {
+            return;
+        }
         if self.kept_feeds().await == contents {
             return;
         }
