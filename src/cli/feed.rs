@@ -21,12 +21,13 @@ use crate::sign_in::Timestamp;
 const EXAMPLES: &str = "\
 Examples:
   spwatch feed add github --format github-meta --key actions --url https://api.github.com/meta
-  spwatch feed add azure --format azure-service-tags --key AzureCloud.westeurope --file ~/Downloads/ServiceTags_Public_20261123.json
+  spwatch feed add azure --format azure-service-tags --key AzureCloud.westeurope --file tags.json
   spwatch feed update                         every feed that has an address
-  spwatch feed update azure --file ~/Downloads/ServiceTags_Public_20261130.json
+  spwatch feed update azure --file tags.json  a download
 
-Feeds are fetched by this command alone, over https. `azure-service-tags` has no lasting address: Microsoft gives the
-file a new name each week. Exit code 1 where a feed was not taken.";
+Feeds are fetched by this command alone, over https. Service tags have no lasting address:
+Microsoft gives the file a new name each week, so download it first.
+Exit code 1 where a feed was not taken.";
 
 /// Where Microsoft offers the service tags.
 const AZURE_PAGE: &str = "https://www.microsoft.com/download/details.aspx?id=56519";
