@@ -21,7 +21,8 @@ files() {
     echo host.json
     ls -- */function.json
     echo "$executable"
-    if [ -f policy.toml ]; then echo policy.toml; fi
+    for file in policy.toml feeds.lock; do if [ -f "$file" ]; then echo "$file"; fi; done
+    if [ -d feeds ]; then find feeds -type f; fi
     find policies -type f
 }
 

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use spwatch::assess::{Block, Ledger, Period};
 use spwatch::ingest::{Context, Habit, Item, Offset, read_lines, read_text};
-use spwatch::policy::{Policy, Source, compile};
+use spwatch::policy::{FeedFile, FeedFiles, Policy, Source, compile, compile_with_feeds};
 use spwatch::sign_in::SignIn;
 
 const RECORDS: u64 = 2_000;
@@ -152,6 +152,35 @@ fn loading(criterion: &mut Criterion) {
             bench.iter(|| compile(std::slice::from_ref(&source), None, &[]));
         });
     }
+    // A large published list, and the set that is made of it.
+    let list = (0_u32..100_000).map(|number| {
+        let [_, a, b, c] = (number * 32).to_be_bytes();
+        format!(
+            "{{\"ip_prefix\":\"10.{a}.{b}.{c}/28\",\"service\":\"S3\",\"region\":\"eu-central-1\"}}"
+        )
+    });
+    let list = format!("{{\"prefixes\":[{}]}}", list.collect::<Vec<_>>().join(","));
+    let file = FeedFile {
+        bytes: list.into_bytes().into(),
+        stands_in: false,
+    };
+    let feeds = FeedFiles {
+        files: [("aws.json".to_owned(), Ok(file))].into(),
+        lock: None,
+    };
+    let source = Source {
+        name: "policy.toml".to_owned(),
+        text: "version = 1\n[ranges]\naws = { file = \"aws.json\", format = \"aws-ip-ranges\", key = \"S3\" }\n\
+               [[app]]\nname = \"a\"\napp_id = \"00000000-1111-2222-3333-444444444444\"\nallow.ips = [\"@aws\"]\n"
+            .to_owned(),
+    };
+    group.throughput(Throughput::Elements(100_000));
+    group.bench_function("a feed of 100000 ranges", |bench| {
+        bench.iter(|| {
+            let compilation = compile_with_feeds(std::slice::from_ref(&source), None, &[], &feeds);
+            assert!(compilation.policy.is_some());
+        });
+    });
     group.finish();
 }
 

@@ -4,6 +4,7 @@ mod backtest;
 mod check;
 mod demo;
 mod explain;
+mod feed;
 mod input;
 mod learn;
 mod mask;
@@ -85,6 +86,8 @@ enum Command {
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
     Redeliver(redeliver::Arguments),
+    /// Fetches feeds of address ranges, and pins them in `feeds.lock`
+    Feed(feed::Arguments),
     /// Prints shell completions
     Completions {
         /// The shell to complete for
@@ -133,6 +136,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
+        Command::Feed(arguments) => feed::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "spwatch", &mut script);

@@ -27,6 +27,7 @@ mod document;
 mod entry;
 mod evaluate;
 mod explain;
+mod feeds;
 mod gist;
 mod include;
 mod network;
@@ -35,7 +36,6 @@ mod render;
 mod secret;
 mod sets;
 mod source;
-mod suggest;
 mod suite;
 #[cfg(test)]
 mod tests;
@@ -51,16 +51,18 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use checks::{Change, Check, Edit, Nearest, Point, Status};
-pub use compile::compile;
+pub use compile::{compile, compile_with_feeds};
 pub use coverage::{Coverage, EntryCoverage, Missed};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
+pub use feeds::{FeedFault, FeedFile, FeedFiles, NoFeedFile, PolicyFeed, feed_files, feed_sets};
 pub use include::{Include, MissingInclude, includes};
 pub use place::is_place;
 pub(crate) use secret::looks_like_secret;
-pub(crate) use suggest::nearest;
 pub use suite::CaseResult;
 
+use crate::suggest;
+pub(crate) use crate::suggest::nearest;
 use crate::verdict::{ReasonSet, Severity, Verdict};
 
 /// One policy file: the name it is shown by, and its text.
@@ -89,6 +91,8 @@ pub struct Compilation {
     pub policy: Option<Policy>,
     /// Everything that is to be said of it, errors and warnings.
     pub diagnostics: Diagnostics,
+    /// The feeds that cannot be used as they are, which are among the errors too.
+    pub feed_faults: Vec<FeedFault>,
 }
 
 /// What becomes of a finding.
@@ -267,8 +271,10 @@ pub struct Policy {
     pub apps: Vec<App>,
     /// `[sinks]`, by name.
     pub sinks: BTreeMap<String, Sink>,
-    /// SHA-256 of the sources' names and texts, hex.
+    /// SHA-256 of the sources' names and texts and of the feed files, hex.
     pub hash: String,
+    /// The sets that come from feed files, by name.
+    pub feeds: Vec<PolicyFeed>,
     tenants: Option<entry::At<Vec<Uuid>>>,
     /// INVARIANT: as many as `apps`, in the same order.
     entries: Vec<entry::Entry>,

@@ -1,9 +1,10 @@
-//! Reads a policy and its includes from Azure Blob storage. An edge: what the texts mean is [`policy`](crate::policy)'s.
+//! Reads a policy, its includes and its feeds from Azure Blob storage. An edge: what the texts mean is [`policy`](crate::policy)'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::{Include, Source, includes};
-use crate::policy_files::PolicyTexts;
+use crate::feed::{MAX_BYTES, lock};
+use crate::policy::{FeedFile, FeedFiles, Include, NoFeedFile, Source, feed_files, includes};
+use crate::policy_files::{PolicyTexts, too_large};
 use crate::state::{BlobLocation, Document, Listed, Location, Reread, State, StateError, Version};
 
 /// A policy in a container.
@@ -49,6 +50,8 @@ pub enum ReadBlobsError {
 pub struct BlobStamp {
     root: Version,
     included: Vec<(String, Version)>,
+    /// Feed files and their lock, those that are there.
+    feeds: BTreeMap<String, Version>,
 }
 
 impl PolicyBlobs {
@@ -108,9 +111,13 @@ impl PolicyBlobs {
             (Reread::Same, Some((stamp, texts))) => {
                 let listed = self.list(texts.includes()).await.map_err(away)?;
                 let included = BlobStamp::included(&listed);
+                let names = texts.feeds.files.keys().cloned().collect::<Vec<_>>();
+                let feeds = self.list_feeds(&names).await.map_err(away)?;
                 let root = texts.sources.first().cloned();
                 match root {
-                    Some(root) if included != stamp.included => (root, stamp.root.clone()),
+                    Some(root) if included != stamp.included || feeds != stamp.feeds => {
+                        (root, stamp.root.clone())
+                    }
                     _ => return Ok(None),
                 }
             }
@@ -118,10 +125,7 @@ impl PolicyBlobs {
         };
         let includes = includes(&root);
         let listed = self.list(&includes).await.map_err(away)?;
-        let stamp = BlobStamp {
-            root: version,
-            included: BlobStamp::included(&listed),
-        };
+        let included = BlobStamp::included(&listed);
         let mut files: BTreeMap<String, Result<Source, String>> = BTreeMap::new();
         for name in listed.into_values().flatten().map(|listed| listed.name) {
             if files.contains_key(&name) {
@@ -135,7 +139,7 @@ impl PolicyBlobs {
             };
             files.insert(name, file);
         }
-        let texts = PolicyTexts::of(root, includes, |include| {
+        let mut texts = PolicyTexts::of(root, includes, |include| {
             let pattern = pattern(include)?;
             let found: Vec<_> = files
                 .iter()
@@ -147,7 +151,63 @@ impl PolicyBlobs {
                 false => Ok(found),
             }
         });
+        let names = feed_files(&texts.sources);
+        // Listed before they are read: what changes meanwhile is seen at the next look.
+        let stamp = BlobStamp {
+            root: version,
+            included,
+            feeds: self.list_feeds(&names).await.map_err(away)?,
+        };
+        texts.feeds = self.read_feeds(names).await.map_err(away)?;
         Ok(Some((stamp, texts)))
+    }
+
+    /// Which of the feed files are there, and their lock.
+    async fn list_feeds(&self, names: &[String]) -> Result<BTreeMap<String, Version>, StateError> {
+        let mut found = BTreeMap::new();
+        if names.is_empty() {
+            return Ok(found);
+        }
+        let names: BTreeSet<&str> = names
+            .iter()
+            .map(String::as_str)
+            .chain([lock::NAME])
+            .collect();
+        let folders: BTreeSet<&str> = names
+            .iter()
+            .map(|name| name.rsplit_once('/').map_or("", |(folder, _)| folder))
+            .collect();
+        for folder in folders {
+            for listed in self.folder.list(folder).await? {
+                if names.contains(listed.name.as_str()) {
+                    found.insert(listed.name, listed.version);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_feeds(&self, names: Vec<String>) -> Result<FeedFiles, StateError> {
+        let mut feeds = FeedFiles::default();
+        if names.is_empty() {
+            return Ok(feeds);
+        }
+        feeds.lock = self.folder.read(lock::NAME).await?.map(|document| {
+            let text = String::from_utf8(document.bytes.into());
+            text.map_err(|_| "it is not UTF-8".to_owned())
+        });
+        for name in names {
+            let file = match self.folder.read(&name).await? {
+                None => Err(NoFeedFile::Missing),
+                Some(document) if document.bytes.len() > MAX_BYTES => Err(too_large()),
+                Some(document) => Ok(FeedFile {
+                    bytes: document.bytes,
+                    stands_in: false,
+                }),
+            };
+            feeds.files.insert(name, file);
+        }
+        Ok(feeds)
     }
 
     fn source(&self, name: &str, document: &Document) -> Result<Source, ReadBlobsError> {
@@ -206,4 +266,40 @@ impl BlobStamp {
 
 fn pattern(include: &Include) -> Result<glob::Pattern, String> {
     glob::Pattern::new(&include.pattern).map_err(|error| format!("it is no pattern: {}", error.msg))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_feed_beside_the_policy_is_read_again_when_it_changes() {
+        let folder = State::memory();
+        let blobs = PolicyBlobs {
+            folder: folder.clone(),
+            shown: "az://policy/".to_owned(),
+            root: "policy.toml".to_owned(),
+        };
+        let write = async |name: &str, text: &str| {
+            folder.write(name, text.into()).await.unwrap();
+        };
+        let policy = "version = 1\nranges.a = { file = \"feeds/a.txt\", format = \"plain\" }\n";
+        write("policy.toml", policy).await;
+        write("feeds/other.txt", "192.0.2.1\n").await;
+        let (stamp, texts) = blobs.read(None).await.unwrap().unwrap();
+        assert_eq!(texts.feeds.files["feeds/a.txt"], Err(NoFeedFile::Missing));
+        assert_eq!(texts.feeds.lock, None);
+        assert!(blobs.read(Some((&stamp, &texts))).await.unwrap().is_none());
+        write("feeds/a.txt", "192.0.2.1\n").await;
+        write(lock::NAME, "version = 1\n").await;
+        let (stamp, texts) = blobs.read(Some((&stamp, &texts))).await.unwrap().unwrap();
+        let file = texts.feeds.files["feeds/a.txt"].as_ref().unwrap();
+        assert_eq!(&file.bytes[..], b"192.0.2.1\n");
+        assert_eq!(texts.feeds.lock, Some(Ok("version = 1\n".to_owned())));
+        // What the policy does not name is not looked at.
+        write("feeds/other.txt", "192.0.2.2\n").await;
+        assert!(blobs.read(Some((&stamp, &texts))).await.unwrap().is_none());
+        write("feeds/a.txt", "192.0.2.3\n").await;
+        assert!(blobs.read(Some((&stamp, &texts))).await.unwrap().is_some());
+    }
 }

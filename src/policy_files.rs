@@ -1,11 +1,15 @@
-//! Reads a policy and its includes from disk. An edge: what the texts mean is [`policy`](crate::policy)'s.
+//! Reads a policy, its includes and its feeds from disk. An edge: what the texts mean is [`policy`](crate::policy)'s.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::policy::{Compilation, Include, MissingInclude, Source, compile, includes};
+use crate::feed::{MAX_BYTES, lock};
+use crate::policy::{
+    Compilation, FeedFile, FeedFiles, Include, MissingInclude, NoFeedFile, Source,
+    compile_with_feeds, feed_files, includes,
+};
 use crate::sign_in::Timestamp;
 
 /// A change within this time of the last reading may have left the file's time and length as they were.
@@ -46,6 +50,8 @@ pub struct PolicyTexts {
     pub sources: Vec<Source>,
     /// Includes that brought nothing.
     pub missing: Vec<MissingInclude>,
+    /// The feed files that its sets are made of.
+    pub feeds: FeedFiles,
     /// What the root includes: finding that takes reading all of it, which is too much for each look at the files.
     includes: Vec<Include>,
 }
@@ -58,13 +64,15 @@ impl PolicyTexts {
     pub fn read(root: &Path) -> Result<Self, ReadPolicyError> {
         let source = read_source(root)?;
         let includes = includes(&source);
-        Ok(Self::of(source, includes, |include| {
+        let mut texts = Self::of(source, includes, |include| {
             let paths = expand(root, include)?;
             Ok(paths
                 .iter()
                 .map(|path| read_source(path).map_err(|error| error.to_string()))
                 .collect())
-        }))
+        });
+        texts.feeds = read_feeds(folder(root), feed_files(&texts.sources));
+        Ok(texts)
     }
 
     /// Of a root and what its includes find: an include's files, or why there are none.
@@ -99,6 +107,7 @@ impl PolicyTexts {
         Self {
             sources: included,
             missing,
+            feeds: FeedFiles::default(),
             includes,
         }
     }
@@ -110,8 +119,56 @@ impl PolicyTexts {
 
     /// Compiles them.
     pub fn compile(&self, now: Option<Timestamp>) -> Compilation {
-        compile(&self.sources, now, &self.missing)
+        self.compile_with(&self.feeds, now)
     }
+
+    /// Compiles them with other feed files than those that were read.
+    pub(crate) fn compile_with(&self, feeds: &FeedFiles, now: Option<Timestamp>) -> Compilation {
+        compile_with_feeds(&self.sources, now, &self.missing, feeds)
+    }
+}
+
+/// The folder that includes and feeds are relative to.
+pub(crate) fn folder(root: &Path) -> &Path {
+    root.parent().unwrap_or(Path::new(""))
+}
+
+fn read_feeds(folder: &Path, names: Vec<String>) -> FeedFiles {
+    if names.is_empty() {
+        return FeedFiles::default();
+    }
+    let lock = match fs::read_to_string(folder.join(lock::NAME)) {
+        Ok(text) => Some(Ok(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(error.to_string())),
+    };
+    let files = names.into_iter().map(|name| {
+        let read = read_feed(&folder.join(&name));
+        (name, read)
+    });
+    FeedFiles {
+        files: files.collect(),
+        lock,
+    }
+}
+
+fn read_feed(path: &Path) -> Result<FeedFile, NoFeedFile> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => NoFeedFile::Missing,
+        _ => NoFeedFile::Unreadable(error.to_string()),
+    };
+    let size = fs::metadata(path).map_err(failed)?.len();
+    if usize::try_from(size).is_ok_and(|size| size <= MAX_BYTES) {
+        let bytes = fs::read(path).map_err(failed)?.into();
+        let stands_in = false;
+        return Ok(FeedFile { bytes, stands_in });
+    }
+    Err(too_large())
+}
+
+pub(crate) fn too_large() -> NoFeedFile {
+    let limit = MAX_BYTES >> 20;
+    NoFeedFile::Unreadable(format!("it is larger than {limit} MiB"))
 }
 
 fn read_source(path: &Path) -> Result<Source, ReadPolicyError> {
@@ -131,8 +188,7 @@ fn read_source(path: &Path) -> Result<Source, ReadPolicyError> {
 
 /// The files of one pattern, sorted, the root itself left out.
 fn expand(root: &Path, include: &Include) -> Result<Vec<PathBuf>, String> {
-    let folder = root.parent().unwrap_or(Path::new(""));
-    let Some(folder) = folder.to_str() else {
+    let Some(folder) = folder(root).to_str() else {
         return Err("it is no UTF-8 path".to_owned());
     };
     // The folder is a name, whatever brackets there are in it.
@@ -161,11 +217,17 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the root and of the files that its includes find now.
+    /// The stamp of the root, of the files that its includes find now, and of its feeds.
     pub fn of(root: &Path, texts: Option<&PolicyTexts>, now: SystemTime) -> Self {
         let mut paths = vec![root.to_owned()];
         for include in texts.into_iter().flat_map(|texts| &texts.includes) {
             paths.extend(expand(root, include).unwrap_or_default());
+        }
+        let feeds = texts.map(|texts| &texts.feeds.files);
+        if let Some(feeds) = feeds.filter(|feeds| !feeds.is_empty()) {
+            let names = feeds.keys().map(String::as_str);
+            let names = names.chain([lock::NAME]);
+            paths.extend(names.map(|name| folder(root).join(name)));
         }
         let mut settled = true;
         let files = paths

@@ -1,8 +1,9 @@
-//! The one place that sends requests to sinks.
+//! The one place that sends requests to sinks, and downloads feeds.
 //!
-//! Redirects are not followed: a receiver's 3xx is a failure in the Standard Webhooks scheme, and
+//! A sink's redirects are not followed: a receiver's 3xx is a failure in the Standard Webhooks scheme, and
 //! following one would carry an alert to a host that nobody configured.
 
+mod download;
 mod gate;
 mod tokens;
 
@@ -15,6 +16,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 use tokio::sync::Notify;
 
+pub use download::{DownloadError, download};
 pub use gate::SinkHealth;
 
 use crate::sign_in::Timestamp;

@@ -1,4 +1,4 @@
-//! Alerts that are not about one sign-in: the policy was refused, a stream fell silent or behind, an application
+//! Alerts that are not about one sign-in: the policy was refused, a feed is unwell, a stream fell silent or behind, an application
 //! raised too many alerts.
 
 use std::borrow::Cow;
@@ -13,6 +13,8 @@ use crate::verdict::Severity;
 
 /// The rule of a policy that was refused.
 pub const POLICY_REFUSED: &str = "policy-refused";
+/// The rule of a feed that cannot be used as it is, or is too old.
+pub const FEED_UNWELL: &str = "feed-unwell";
 /// The rule of an application that raised more alerts than the policy lets through.
 pub const ALERT_STORM: &str = "alert-storm";
 /// The rule of a category that has stopped to arrive.
@@ -124,6 +126,46 @@ pub fn policy_refused(refused: &RefusedPolicy, now: Timestamp) -> Alert {
         next_step: NextStep {
             title: "See every error at its place, mend the file, deploy it again".to_owned(),
             text: format!("spwatch validate --policy {name}"),
+        },
+    }
+    .into_alert(now)
+}
+
+/// A feed that cannot be used as it is, or is too old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnwellFeed {
+    /// The file, as the policy names it.
+    pub file: String,
+    /// The sets that are made of it.
+    pub sets: Vec<String>,
+    /// What is wrong with it, a lowercase fragment.
+    pub problem: String,
+    /// What is wrong in a word, and the hash of its content.
+    pub occurrence: String,
+}
+
+/// Says that a feed is unwell. The same trouble with the same content gives the same id.
+pub fn feed_unwell(feed: &UnwellFeed, now: Timestamp) -> Alert {
+    let file = fit::short_text(&feed.file);
+    let sets = fit::short_text(&feed.sets.join(", "));
+    Word {
+        rule: FEED_UNWELL,
+        severity: Severity::Medium,
+        title: format!("spwatch: the feed {file} is unwell"),
+        message: format!(
+            "{}. What it held when it was last well stays in use for the sets {sets}; what its publisher changed since \
+             is not.",
+            fit::long_text(&feed.problem)
+        ),
+        about: &[&feed.file],
+        occurrence: &feed.occurrence,
+        time: now,
+        next_step: NextStep {
+            title: "Fetch the feed anew, look at what it changes, deploy it with feeds.lock".to_owned(),
+            text: format!(
+                "spwatch feed update {}",
+                feed.sets.first().map_or("", String::as_str)
+            ),
         },
     }
     .into_alert(now)

@@ -1,7 +1,8 @@
 //! `POST /Housekeeping`: what no batch and no message brings about. Once a minute, on one instance.
 //!
 //! Closes merge windows, sends the alerts of the outbox until they are marked, says when the stream falls silent or
-//! behind and when a policy was refused, forgets what is of no more use, and calls the heartbeat while all is well.
+//! behind, when a policy was refused and when a feed is unwell, forgets what is of no more use, and calls the heartbeat
+//! while all is well.
 //! Every step may be taken twice, or by two instances at once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,7 +19,7 @@ use super::App;
 use super::answer::{Answer, Outputs};
 use super::shared::{Away, Shared, queue_message};
 use crate::alert::Alert;
-use crate::alert::own::policy_refused;
+use crate::alert::own::{feed_unwell, policy_refused};
 use crate::config::resolve;
 use crate::merge::{Delivery, MarkKind, Marks, Pending, Window};
 use crate::policy::{Policy, SecretRef};
@@ -194,6 +195,17 @@ pub(super) async fn run(app: &App, now: Timestamp) -> (Answer, Report) {
     if let Some(refused) = refused {
         run.say(policy_refused(&refused, now)).await;
     }
+    let unwell = app.policies.unwell_feeds(now);
+    for feed in &unwell {
+        warn!(
+            event = "feed-unwell",
+            feed.file = feed.file,
+            "the feed {} is unwell: {}",
+            feed.file,
+            feed.problem
+        );
+        run.say(feed_unwell(feed, now)).await;
+    }
     if let Some(stream) = &stream {
         run.watch(stream).await;
     }
@@ -203,6 +215,7 @@ pub(super) async fn run(app: &App, now: Timestamp) -> (Answer, Report) {
     let health = &run.report.health;
     run.report.all_is_well = stored.is_ok()
         && health.policy_is_well
+        && unwell.is_empty()
         && health.silent.is_empty()
         && health.late.is_empty()
         && !sink_is_down;

@@ -1,5 +1,6 @@
 //! The policy in force: re-read when it changes, refused when it has errors, remembered across cold starts.
 
+mod feeds;
 mod kept;
 
 use std::path::PathBuf;
@@ -11,12 +12,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
-use crate::alert::own::RefusedPolicy;
-use crate::policy::{Compilation, Policy, compile};
+use crate::alert::own::{RefusedPolicy, UnwellFeed};
+use crate::policy::{Compilation, FeedFiles, Policy, compile_with_feeds, feed_files};
 use crate::policy_blobs::{BlobStamp, PolicyBlobs, ReadBlobsError};
 use crate::policy_files::{PolicyTexts, Stamp};
 use crate::sign_in::Timestamp;
 use crate::state::State;
+use feeds::Contents;
 use kept::{Accepted, Refusal};
 
 /// A policy in a container is looked at this often: each look is a request.
@@ -42,6 +44,7 @@ pub struct PolicyStore {
     seen: Mutex<Seen>,
     refused: SyncMutex<Option<RefusedPolicy>>,
     since: SyncMutex<Option<Timestamp>>,
+    unwell: SyncMutex<Vec<UnwellFeed>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +53,21 @@ struct Seen {
     texts: Option<PolicyTexts>,
     unreadable: Option<String>,
     looked: Option<Instant>,
+    /// What the feeds held that the policy in force was made of.
+    good_feeds: Contents,
 }
 
 #[derive(Debug)]
 enum AnyStamp {
     File(Stamp),
     Blobs(BlobStamp),
+}
+
+/// Whether the state store answered just now: nobody waits for it twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    IsThere,
+    IsAway,
 }
 
 /// What a look at the source found.
@@ -78,6 +90,7 @@ impl PolicyStore {
             seen: Mutex::default(),
             refused: SyncMutex::default(),
             since: SyncMutex::default(),
+            unwell: SyncMutex::default(),
         }
     }
 
@@ -196,18 +209,16 @@ impl PolicyStore {
         if seen.texts.as_ref() == Some(&texts) {
             return;
         }
-        let compiling = {
-            let texts = texts.clone();
-            tokio::task::spawn_blocking(move || texts.compile(Some(super::now())))
-        };
-        let Ok(compilation) = compiling.await else {
+        let Some((compilation, feeds)) = self.compile(&texts, seen).await else {
             error!(
                 event = "policy-unreadable",
                 "compiling the policy stopped; the one in force stays"
             );
             return;
         };
-        self.take(&texts, compilation).await;
+        if let Some(store) = self.take(&texts, compilation).await {
+            self.keep_feeds(seen, &feeds, store).await;
+        }
         seen.texts = Some(texts);
     }
 
@@ -225,7 +236,8 @@ impl PolicyStore {
         new
     }
 
-    async fn take(&self, texts: &PolicyTexts, compilation: Compilation) {
+    /// Puts a policy in force, or refuses it: `None`. Else what the state store is good for.
+    async fn take(&self, texts: &PolicyTexts, compilation: Compilation) -> Option<Store> {
         let problems = || compilation.diagnostics.render_text(false);
         let Some(policy) = compilation.policy else {
             let errors = compilation.diagnostics.error_count();
@@ -242,7 +254,7 @@ impl PolicyStore {
                 .flat_map(|source| [source.name.as_str(), "\0", source.text.as_str(), "\0"])
                 .collect();
             self.refuse(errors, &whole, &problems()).await;
-            return;
+            return None;
         };
         info!(
             event = "policy-accepted",
@@ -269,7 +281,7 @@ impl PolicyStore {
         self.is_in_force_since(Some(now));
         self.current.store(Some(Arc::new(policy)));
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.remember(kept).await;
+        Some(self.remember(kept).await)
     }
 
     async fn refuse(&self, errors: usize, what: &str, problems: &str) {
@@ -314,25 +326,25 @@ impl PolicyStore {
     }
 
     /// Keeps the accepted text, unless it is kept already. A full disk costs the memory of it, not the judging.
-    async fn remember(&self, accepted: Option<Accepted>) {
+    async fn remember(&self, accepted: Option<Accepted>) -> Store {
         let Some(accepted) = accepted else {
             warn!(
                 event = "policy-not-kept",
                 "the accepted policy is not kept in the state store: a secret in it could not be taken out"
             );
-            return;
+            return Store::IsThere;
         };
         match self.kept().await {
             Ok(Some(known)) if known.is_same(&accepted) => {
                 self.is_in_force_since(known.accepted.or(accepted.accepted));
-                return;
+                return Store::IsThere;
             }
             Ok(_) => {}
             // Nobody waits for the store twice.
-            Err(()) => return,
+            Err(()) => return Store::IsAway,
         }
         let Ok(json) = serde_json::to_vec(&accepted) else {
-            return;
+            return Store::IsThere;
         };
         if let Err(problem) = self.state.write(kept::NAME, json).await {
             warn!(
@@ -340,7 +352,9 @@ impl PolicyStore {
                 "the accepted policy is not kept for a cold start: {}",
                 problem.whole()
             );
+            return Store::IsAway;
         }
+        Store::IsThere
     }
 
     /// The last accepted text of the state store, whichever policy it was of; an error is logged.
@@ -366,7 +380,11 @@ impl PolicyStore {
             return;
         };
         // The includes were found when it was accepted: their texts are among the sources.
-        if let Some(policy) = compile(&accepted.sources, None, &[]).policy {
+        let feeds = match feed_files(&accepted.sources).is_empty() {
+            true => FeedFiles::default(),
+            false => feeds::stand_ins(self.kept_feeds().await),
+        };
+        if let Some(policy) = compile_with_feeds(&accepted.sources, None, &[], &feeds).policy {
             warn!(
                 event = "policy-recalled",
                 policy.hash = policy.hash,
@@ -487,6 +505,52 @@ mod tests {
         assert_eq!(store.current().await.unwrap().apps.len(), 2);
         fs::remove_file(apps.join("a.toml")).unwrap();
         assert_eq!(store.current().await.unwrap().apps.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_feed_held_stays_in_use_while_it_is_unwell() {
+        let folder = tempfile::tempdir().unwrap();
+        let feed = folder.path().join("office.txt");
+        let policy = GOOD.replace(
+            "version = 1",
+            "version = 1\nranges.office = { file = \"office.txt\", format = \"plain\" }",
+        );
+        fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        let now = crate::handler::now();
+        // Nothing is known of it yet: the policy cannot be in force.
+        let first = store(folder.path());
+        assert!(first.current().await.is_none());
+        fs::write(&feed, "192.0.2.1\n192.0.2.2\n").unwrap();
+        let good = first.current().await.unwrap().hash.clone();
+        assert!(first.refused().is_none() && first.unwell_feeds(now).is_empty());
+        for (content, word) in [
+            (Some("<html>"), "feed-unreadable"),
+            (Some(""), "feed-empty"),
+            (None, "feed-missing none"),
+        ] {
+            match content {
+                Some(content) => fs::write(&feed, content).unwrap(),
+                None => fs::remove_file(&feed).unwrap(),
+            }
+            // In this process, and in one that starts now.
+            for store in [&first, &store(folder.path())] {
+                let current = store.current().await.unwrap();
+                assert_eq!(current.hash, good, "{word}");
+                assert!(store.refused().is_none());
+                let unwell = store.unwell_feeds(now);
+                assert_eq!(unwell.len(), 1);
+                assert!(unwell[0].occurrence.starts_with(word), "{unwell:?}");
+            }
+        }
+        // Without the policy's file too.
+        let root = folder.path().join("policy.toml");
+        let text = fs::read_to_string(&root).unwrap();
+        fs::remove_file(&root).unwrap();
+        assert_eq!(store(folder.path()).current().await.unwrap().hash, good);
+        fs::write(&root, text).unwrap();
+        fs::write(&feed, "192.0.2.3\n").unwrap();
+        assert_ne!(first.current().await.unwrap().hash, good);
+        assert!(first.unwell_feeds(now).is_empty());
     }
 
     #[tokio::test]

@@ -192,6 +192,10 @@ async fn stand(app: &App, now: Timestamp) -> Standing {
     let has_no_sink = policy.is_some_and(|policy| policy.sinks.is_empty());
     let uptime = app.started.elapsed();
     standing.problems = problems(&standing, refused.as_ref(), has_no_sink, uptime);
+    for feed in app.policies.unwell_feeds(now) {
+        let problem = format!("the feed {} is unwell: {}", feed.file, feed.problem);
+        standing.problems.push(problem);
+    }
     standing.well = standing.problems.is_empty();
     standing
 }

@@ -17,6 +17,7 @@ use super::entry::{
     AddressRule, At, CompiledResource, Credential, Entry, Exception, Line, PlaceRule, Selectors,
     day_after, lower_name,
 };
+use super::feeds::{self, FeedFiles, PolicyFeed};
 use super::gist::Gist;
 use super::network::WrittenRange;
 use super::place::Place;
@@ -43,6 +44,17 @@ pub fn compile(
     now: Option<Timestamp>,
     missing_includes: &[MissingInclude],
 ) -> Compilation {
+    compile_with_feeds(sources, now, missing_includes, &FeedFiles::default())
+}
+
+/// As [`compile`], with the feed files that the policy's sets are made of: [`feed_files`](super::feed_files()) says
+/// which.
+pub fn compile_with_feeds(
+    sources: &[Source],
+    now: Option<Timestamp>,
+    missing_includes: &[MissingInclude],
+    feeds: &FeedFiles,
+) -> Compilation {
     let mut collector = Collector::new(sources);
     collector.incomplete = !missing_includes.is_empty();
     let mut document = Document::read(sources, &mut collector);
@@ -59,7 +71,8 @@ pub fn compile(
             "there is no policy file",
         );
     }
-    let ranges = std::mem::take(&mut document.ranges);
+    let mut ranges = std::mem::take(&mut document.ranges);
+    let loaded = feeds::load(&mut ranges, feeds, now, &mut collector);
     let places = std::mem::take(&mut document.places);
     let mut compiler = Compiler {
         ranges: Sets::resolve(&ranges, &mut collector),
@@ -110,7 +123,8 @@ pub fn compile(
             .into_iter()
             .map(|(name, sink)| (name, sink.sink))
             .collect(),
-        hash: hash(sources),
+        hash: hash(sources, &loaded.feeds),
+        feeds: loaded.feeds,
         tenants: document.tenants.map(|tenants| At {
             line: Line {
                 file: tenants.spot.file,
@@ -135,19 +149,21 @@ pub fn compile(
     Compilation {
         policy,
         diagnostics: collector.finish(),
+        feed_faults: loaded.faults,
     }
 }
 
 /// SHA-256 over names and texts, each preceded by its length, so that moving a line from one file
-/// to the next changes it.
-fn hash(sources: &[Source]) -> String {
+/// to the next changes it. What feed files hold is part of it.
+fn hash(sources: &[Source], feeds: &[PolicyFeed]) -> String {
     use std::fmt::Write as _;
 
     let mut hasher = Sha256::new();
-    for text in sources
+    let sources = sources
         .iter()
-        .flat_map(|source| [&source.name, &source.text])
-    {
+        .flat_map(|source| [&source.name, &source.text]);
+    let feeds = feeds.iter().flat_map(|feed| [&feed.file, &feed.sha256]);
+    for text in sources.chain(feeds) {
         hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
         hasher.update(text.as_bytes());
     }

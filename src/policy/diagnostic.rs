@@ -113,8 +113,16 @@ codes! {
     UnknownReason = "unknown-reason", Error;
     /// A test that expects what cannot be.
     ImpossibleTest = "impossible-test", Error;
-    /// A feed file is used, which this version does not read.
-    FeedUnsupported = "feed-unsupported", Error;
+    /// A feed file that is not there.
+    FeedMissing = "feed-missing", Error;
+    /// A feed file that cannot be read, or is not of its format.
+    FeedUnreadable = "feed-unreadable", Error;
+    /// A key that the feed file does not have.
+    FeedKey = "feed-key", Error;
+    /// A feed without any range.
+    FeedEmpty = "feed-empty", Error;
+    /// A feed that has less than half of the ranges that `feeds.lock` records.
+    FeedShrank = "feed-shrank", Error;
     /// An include pattern that brought no file, or one that cannot be read.
     IncludeFailed = "include-failed", Error;
     /// Bits set to the right of the prefix.
@@ -139,6 +147,14 @@ codes! {
     AllowsNothing = "allows-nothing", Warning;
     /// `deny` covers all that `allow` allows.
     DenyCoversAllow = "deny-covers-allow", Warning;
+    /// A feed file that was fetched longer ago than `max_age`.
+    FeedStale = "feed-stale", Warning;
+    /// A feed file that `feeds.lock` does not list.
+    FeedUnpinned = "feed-unpinned", Warning;
+    /// A feed file that is another than `feeds.lock` lists.
+    FeedChanged = "feed-changed", Warning;
+    /// `feeds.lock` cannot be read.
+    FeedLock = "feed-lock", Warning;
 }
 
 impl fmt::Display for Code {

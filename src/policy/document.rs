@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 pub(super) use app::{AppDocument, ExceptionDocument, Resource};
 pub(super) use case::Case;
+pub(super) use lists::FeedDocument;
 pub(crate) use sink::is_workspace_id;
 pub(super) use sink::{SinkDocument, is_secret_setting};
 
@@ -140,10 +141,7 @@ impl Document {
         }
         if let Some(table) = fields.get("ranges").and_then(|node| node.fields(collector)) {
             for node in table.entries() {
-                let named = Named {
-                    spot: node.key_spot(),
-                    members: read_range_set(node, collector),
-                };
+                let named = read_range_set(node, collector);
                 define(&mut self.ranges, node, named, |set| set.spot, collector);
             }
         }
@@ -154,6 +152,7 @@ impl Document {
                 let named = Named {
                     spot: node.key_spot(),
                     members: Some(members),
+                    feed: None,
                 };
                 define(&mut self.places, node, named, |set| set.spot, collector);
             }

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::collect::Collector;
 use super::diagnostic::Code;
+use super::document::FeedDocument;
 use super::network::{RangeSet, WrittenRange};
 use super::place::{Place, PlaceSet};
 use super::source::{Located, Spot};
@@ -32,8 +33,10 @@ pub(super) type List<T> = Located<Vec<Located<Member<T>>>>;
 pub(super) struct Named<T> {
     /// Its key.
     pub(super) spot: Spot,
-    /// Its members; `None` where it is a feed file, which this version does not read.
+    /// Its members; `None` where it is a feed that could not be read, which was reported.
     pub(super) members: Option<Vec<Located<Member<T>>>>,
+    /// The feed that its members come from.
+    pub(super) feed: Option<FeedDocument>,
 }
 
 /// A kind of value that sets are made of.
@@ -211,18 +214,11 @@ impl<'n, T: Item> Sets<'n, T> {
                 }
                 Member::Set(name) => name,
             };
-            let Some((name, set)) = self.named.get_key_value(name.as_str()) else {
+            let Some((name, _)) = self.named.get_key_value(name.as_str()) else {
                 self.report_unknown(name, member.spot, collector);
                 continue;
             };
             self.used.insert(name);
-            if set.members.is_none() {
-                let message = format!("feed files are not read by this version: {}", quoted(name));
-                collector
-                    .report(Code::FeedUnsupported, member.spot, message)
-                    .label(set.spot, "the feed is declared here")
-                    .help("write the ranges out as an array");
-            }
             if !seen.insert(name) {
                 continue;
             }

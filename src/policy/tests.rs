@@ -3,6 +3,7 @@
 mod choosing;
 mod diagnosing;
 mod explaining;
+mod feeding;
 mod judging;
 mod robustness;
 mod testing;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spwatch::policy::{Code, Compilation, Source, compile};
+use spwatch::policy::{Code, Compilation, FeedFile, FeedFiles, Source, compile_with_feeds};
 use spwatch::sign_in::Timestamp;
 use spwatch::verdict::ReasonCode;
 
@@ -45,7 +45,16 @@ fn compiled(text: String) -> Compilation {
         name: "policy.toml".to_owned(),
         text,
     };
-    compile(&[source], None, &[])
+    // The feed that the examples name.
+    let actions = FeedFile {
+        bytes: br#"{"actions":["192.0.2.0/24"]}"#.to_vec().into(),
+        stands_in: false,
+    };
+    let feeds = FeedFiles {
+        files: [("feeds/github-meta.json".to_owned(), Ok(actions))].into(),
+        lock: None,
+    };
+    compile_with_feeds(&[source], None, &[], &feeds)
 }
 
 /// The fenced blocks of a document in one language.

@@ -6,6 +6,7 @@ mod canaries;
 mod crash;
 mod delivery;
 mod faults;
+mod feeds;
 mod housekeeping;
 mod merging;
 mod observing;

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 13] = [
+const STAGES: [(&str, &[&str]); 16] = [
     ("build", &[]),
     ("sign_in", &[]),
     ("verdict", &[]),
+    ("suggest", &[]),
+    ("range", &["suggest"]),
+    ("feed", &["range", "sign_in", "suggest"]),
     ("ingest", &["sign_in"]),
-    ("policy", &["sign_in", "verdict"]),
     ("learn", &["policy", "sign_in", "verdict"]),
+    (
+        "policy",
+        &["feed", "range", "sign_in", "suggest", "verdict"],
+    ),
     ("finding", &["ingest", "policy", "sign_in", "verdict"]),
     (
         "assess",

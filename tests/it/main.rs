@@ -13,6 +13,7 @@ mod binary;
 mod cli;
 mod docs;
 mod equivalence;
+mod feeds;
 mod host;
 mod hostile;
 mod infra;

@@ -103,8 +103,12 @@ fn the_package_holds_what_the_host_needs_and_nothing_else() {
         .chain(["host.json".to_owned(), executable])
         .collect();
     let mut found = listed();
-    // The policies of this folder, and one of your own.
-    found.retain(|file| !file.starts_with("policies/") && file != "policy.toml");
+    // The policies of this folder, and one of your own with its feeds.
+    found.retain(|file| {
+        !file.starts_with("policies/")
+            && !file.starts_with("feeds/")
+            && !["policy.toml", "feeds.lock"].contains(&file.as_str())
+    });
     assert_eq!(found, expected);
     expected.insert("policies/demo.toml".to_owned());
     assert!(expected.is_subset(&listed()));
@@ -123,6 +127,7 @@ fn the_core_tools_publish_the_same_files() {
     published.extend(listed.iter().filter(|file| ignore.accepts(file)).cloned());
     assert_eq!(published, listed);
     assert!(ignore.accepts("policy.toml") && ignore.accepts("policies/apps/payroll.toml"));
+    assert!(ignore.accepts("feeds.lock") && ignore.accepts("feeds/github-meta.json"));
     // By those rules it would go along: the script takes it away.
     assert!(ignore.accepts("target/release/spwatch.d"));
     let script = fs::read_to_string(root().join("package.sh")).unwrap();

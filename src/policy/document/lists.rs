@@ -1,48 +1,68 @@
 //! Lists of ranges and places, and the sets that are made of them.
 
+use chrono::TimeDelta;
+
 use super::super::collect::Collector;
 use super::super::diagnostic::Code;
 use super::super::network::{RangeFault, WrittenRange, parse_range};
 use super::super::place::{Place, parse_place};
-use super::super::sets::{List, Member};
+use super::super::sets::{List, Member, Named};
 use super::super::source::Located;
 use super::super::suggest::quoted;
 use super::super::walk::Node;
+use crate::feed::Format;
 
-pub(super) fn read_range_set(
-    node: Node<'_>,
-    collector: &mut Collector,
-) -> Option<Vec<Located<Member<WrittenRange>>>> {
-    const FORMATS: [(&str, ()); 8] = [
-        ("azure-service-tags", ()),
-        ("github-meta", ()),
-        ("graph-named-locations", ()),
-        ("atlassian", ()),
-        ("aws-ip-ranges", ()),
-        ("google-cloud", ()),
-        ("plain", ()),
-        ("csv", ()),
-    ];
+/// A set that comes from a feed file, as the policy has it.
+pub(in super::super) struct FeedDocument {
+    /// The file, relative to the folder of the root.
+    pub(in super::super) file: Located<String>,
+    pub(in super::super) format: Format,
+    pub(in super::super) key: Option<Located<String>>,
+    pub(in super::super) max_age: Option<TimeDelta>,
+}
+
+/// A set of `[ranges]`: a list, or a feed, whose members are not known yet.
+pub(super) fn read_range_set(node: Node<'_>, collector: &mut Collector) -> Named<WrittenRange> {
     if !node.is_table() {
         let members = node.members(collector, "ranges").unwrap_or_default();
-        return Some(read_ranges(members, collector));
+        return Named {
+            spot: node.key_spot(),
+            members: Some(read_ranges(members, collector)),
+            feed: None,
+        };
     }
-    let mut feed = node.fields(collector)?;
+    Named {
+        spot: node.key_spot(),
+        members: None,
+        feed: read_feed(node, collector),
+    }
+}
+
+fn read_feed(node: Node<'_>, collector: &mut Collector) -> Option<FeedDocument> {
+    let mut table = node.fields(collector)?;
     let help = "a feed is written { file = \"feeds/github-meta.json\", format = \"github-meta\", key = \"actions\" }";
-    if let Some(file) = feed.require(collector, "file", "a feed", help) {
-        file.text(collector);
-    }
-    if let Some(format) = feed.require(collector, "format", "a feed", help) {
-        format.word(collector, &FORMATS);
-    }
-    if let Some(key) = feed.get("key") {
-        key.text(collector);
-    }
-    if let Some(age) = feed.get("max_age") {
-        age.duration(collector);
-    }
-    feed.finish(collector, "a feed");
-    None
+    let file = table
+        .require(collector, "file", "a feed", help)
+        .and_then(|file| file.text(collector));
+    let format = table
+        .require(collector, "format", "a feed", help)
+        .and_then(|format| {
+            let words = Format::ALL.map(|format| (format.as_str(), format));
+            format.word(collector, &words)
+        });
+    let key = table.get("key").map(|key| key.text(collector));
+    let max_age = table.get("max_age").and_then(|age| age.duration(collector));
+    table.finish(collector, "a feed");
+    Some(FeedDocument {
+        file: file?,
+        format: format?,
+        // One that is wrong is not the same as none.
+        key: match key {
+            None => None,
+            Some(key) => Some(key?),
+        },
+        max_age,
+    })
 }
 
 /// Reads the members of a list of ranges.

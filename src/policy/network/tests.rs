@@ -1,5 +1,7 @@
 //! Ranges read, merged and searched: by example, and against a linear check.
 
+use std::net::Ipv4Addr;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -457,17 +457,6 @@ fn consequences_of_syntax_errors_are_not_reported() {
 }
 
 #[test]
-fn feeds_are_refused_only_where_they_are_used() {
-    let feed = "version = 1\n[ranges]\ngithub = { file = \"a.json\", format = \"github-meta\", key = \"actions\", max_age = \"30d\" }\n";
-    assert_eq!(codes(feed), ["3:1 unused-set"]);
-    let used = format!(
-        "{feed}[[app]]\nname = \"a\"\napp_id = \"{}\"\nallow.ips = [\"@github\"]\n",
-        super::APP
-    );
-    assert_eq!(codes(&used), ["7:14 feed-unsupported"]);
-}
-
-#[test]
 fn an_empty_policy_and_none_at_all_are_refused() {
     assert_eq!(codes(""), ["1:1 missing-key"]);
     let none = compile(&[], None, &[]);

@@ -12,7 +12,7 @@ fn away(number: u32) -> String {
 }
 
 /// The alerts that the receiver took, with that rule.
-fn of_rule(rig: &Rig, rule: &str) -> Vec<Value> {
+pub(super) fn of_rule(rig: &Rig, rule: &str) -> Vec<Value> {
     let received = rig.receiver.received();
     let taken = received
         .iter()

@@ -29,7 +29,7 @@ pub(crate) fn nearest<'c>(
 }
 
 /// A value as a message quotes it: cut, and without control characters.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     if text.chars().count() <= LONGEST {
         return format!("{text:?}");
@@ -39,7 +39,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// `a`, `a or b`, `a, b or c`.
-pub(super) fn either(words: &[&str]) -> String {
+pub(crate) fn either(words: &[&str]) -> String {
     match words.split_last() {
         None => String::new(),
         Some((last, [])) => (*last).to_owned(),
