@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod explain;
 mod input;
+mod inventory;
 mod mask;
 mod progress;
 mod redeliver;
@@ -48,6 +49,7 @@ Examples:
   az … | spwatch check --format ndjson -     judge standard input, a finding a line
   spwatch validate                           every mistake in the policy, at once
   spwatch explain --id 6f2c… export.json     why one sign-in is judged as it is
+  spwatch inventory archive/                 which apps are there, and what the policy says of them
 
 Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding or a failing policy test, 11 policy invalid.";
 
@@ -72,6 +74,8 @@ enum Command {
     Test(test::Arguments),
     /// Explains one sign-in: every check, passing and failing
     Explain(explain::Arguments),
+    /// Lays the apps of a log beside the apps of the policy
+    Inventory(inventory::Arguments),
     /// Sends a marked test alert to a sink and shows the exchange
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Inventory(arguments) => inventory::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
         Command::Completions { shell } => {
@@ -165,9 +170,14 @@ fn complain(text: &str) {
 /// Reads and compiles the policy for a command that needs it; complains and gives the exit code
 /// where it cannot be used. Warnings are left to `validate`.
 fn load_policy(root: &Path, now: Timestamp) -> anyhow::Result<Result<Policy, Exit>> {
-    let compilation = PolicyTexts::read(root)?.compile(Some(now));
+    Ok(compile_policy(&PolicyTexts::read(root)?, root, now))
+}
+
+/// Compiles a policy that was read; complains as [`load_policy`] does.
+fn compile_policy(texts: &PolicyTexts, root: &Path, now: Timestamp) -> Result<Policy, Exit> {
+    let compilation = texts.compile(Some(now));
     match compilation.policy {
-        Some(policy) => Ok(Ok(policy)),
+        Some(policy) => Ok(policy),
         None => {
             complain(
                 compilation
@@ -181,7 +191,7 @@ fn load_policy(root: &Path, now: Timestamp) -> anyhow::Result<Result<Policy, Exi
                 root.display(),
                 counted(errors as u64, "error")
             ));
-            Ok(Err(Exit::PolicyInvalid))
+            Err(Exit::PolicyInvalid)
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod devhost;
 pub mod finding;
 pub mod handler;
 pub mod ingest;
+pub mod inventory;
 pub mod merge;
 pub mod policy;
 pub mod policy_blobs;

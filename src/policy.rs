@@ -28,6 +28,7 @@ mod evaluate;
 mod explain;
 mod gist;
 mod include;
+mod listing;
 mod network;
 mod place;
 mod render;
@@ -52,7 +53,12 @@ pub use checks::{Check, Status};
 pub use compile::compile;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
+pub(crate) use evaluate::is_microsoft_tenant;
 pub use include::{Include, MissingInclude, includes};
+pub use listing::{
+    Extent, FileLine, ListedCredential, ListedEntry, ListedException, ListedPlaces, ListedRanges,
+    listing,
+};
 pub(crate) use secret::looks_like_secret;
 pub(crate) use suggest::nearest;
 pub use suite::CaseResult;

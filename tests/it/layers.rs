@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 11] = [
+const STAGES: [(&str, &[&str]); 12] = [
     ("build", &[]),
     ("sign_in", &[]),
     ("verdict", &[]),
     ("ingest", &["sign_in"]),
     ("policy", &["sign_in", "verdict"]),
+    ("inventory", &["policy", "sign_in"]),
     ("finding", &["ingest", "policy", "sign_in", "verdict"]),
     (
         "assess",
