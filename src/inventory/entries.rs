@@ -360,14 +360,17 @@ impl Use<'_, '_> {
 
     fn unseen_credential(&self, credential: &ListedCredential, findings: &mut Vec<Finding>) {
         let settings = self.settings;
-        // An app that does not sign in at all uses none of them; that is said already.
-        let (Some(until), Some(period), Some(_)) = (
+        let (Some(until), Some(period), Some(last)) = (
             seen_until(self.period, settings),
             self.period,
             self.last_success(),
         ) else {
             return;
         };
+        // An app that no longer signs in uses none of them; that is said already.
+        if is_long(last, until, settings) {
+            return;
+        }
         let key = credential.key_id;
         let message = match self.last_use(credential) {
             Some(last) if is_long(last, until, settings) => format!(

@@ -66,7 +66,7 @@ pub(super) fn table(out: &mut dyn Write, inventory: &Inventory, apps: bool) -> i
             "LastSeen",
             "SignIns",
             "Failed",
-            "Addresses",
+            "IPs",
             "Countries",
         ]);
         for app in &inventory.apps {
