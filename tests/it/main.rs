@@ -15,6 +15,7 @@ mod equivalence;
 mod host;
 mod hostile;
 mod infra;
+mod inventory;
 mod layers;
 mod oracle;
 mod package;
