@@ -34,7 +34,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong (clap's own number).
     Usage = 2,
-    /// A due finding, or a failing policy test.
+    /// A due finding, a failing policy test, or what `inventory --fail-on` names.
     Found = 10,
     /// The policy has errors.
     PolicyInvalid = 11,

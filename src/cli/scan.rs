@@ -184,9 +184,9 @@ mod tests {
         let ndjson = lines.join("\r\n");
         let array = format!("[\n{}\n]", lines.join(",\n"));
         let expected = [at(0, 1, 1), at(0, 2, 2), at(0, 3, 3)];
-        assert_eq!(shown(&[ndjson.clone()], 0), expected);
+        assert_eq!(shown(std::slice::from_ref(&ndjson), 0), expected);
         assert_eq!(
-            shown(&[array.clone()], 0),
+            shown(std::slice::from_ref(&array), 0),
             [at(0, 1, 2), at(0, 2, 3), at(0, 3, 4)]
         );
         let csv = "Request ID,Application ID,Date (UTC)\n1,a,2026-11-24T12:00:00Z\n2,a,2026-11-24T12:00:00Z\n";

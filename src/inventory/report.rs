@@ -284,29 +284,37 @@ fn shared_addresses(
     policy: &Policy,
     findings: &mut Vec<Finding>,
 ) {
+    // Apps of one entry are one app here; a number for each keeps a million addresses small.
+    let labels: Vec<String> = observations.iter().map(|one| label(one, policy)).collect();
+    let sorted: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
+    let sorted: Vec<&str> = sorted.into_iter().collect();
     let mut users: HashMap<IpAddr, Vec<usize>> = HashMap::new();
-    for (index, one) in observations.iter().enumerate() {
+    for (one, label) in observations.iter().zip(&labels) {
         // Microsoft's own apps come from Microsoft's own addresses.
         if one.seen.kind == Kind::MicrosoftServicePrincipal {
             continue;
         }
+        let Ok(number) = sorted.binary_search(&label.as_str()) else {
+            continue;
+        };
         for address in one.seen.addresses.seen.keys() {
-            users.entry(*address).or_default().push(index);
+            users.entry(*address).or_default().push(number);
         }
     }
-    let mut groups: BTreeMap<Vec<String>, Vec<IpAddr>> = BTreeMap::new();
-    for (address, users) in users {
-        let names: BTreeSet<String> = users
+    let mut groups: BTreeMap<Vec<usize>, Vec<IpAddr>> = BTreeMap::new();
+    for (address, mut users) in users {
+        users.sort_unstable();
+        users.dedup();
+        if users.len() > 1 {
+            groups.entry(users).or_default().push(address);
+        }
+    }
+    for (users, mut addresses) in groups {
+        let names: Vec<String> = users
             .iter()
-            .filter_map(|index| observations.get(*index))
-            .map(|one| label(one, policy))
+            .filter_map(|number| sorted.get(*number))
+            .map(|name| (*name).to_owned())
             .collect();
-        if names.len() > 1 {
-            let names = names.into_iter().collect();
-            groups.entry(names).or_default().push(address);
-        }
-    }
-    for (names, mut addresses) in groups {
         addresses.sort_unstable();
         let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
         let (verb, from) = match addresses.as_slice() {
