@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod feed;
 mod input;
+mod inventory;
 mod learn;
 mod mask;
 mod progress;
@@ -37,7 +38,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong (clap's own number).
     Usage = 2,
-    /// A due finding, a failing policy test, or too little of the policy tested.
+    /// A due finding, a failing policy test, too little of the policy tested, or what `--fail-on` names.
     Found = 10,
     /// The policy has errors.
     PolicyInvalid = 11,
@@ -52,6 +53,7 @@ Examples:
   az … | spwatch check --format ndjson -     judge standard input, a finding a line
   spwatch validate                           every mistake in the policy, at once
   spwatch explain --id 6f2c… export.json     why one sign-in is judged as it is
+  spwatch inventory archive/                 which apps are there, and what the policy says of them
 
 Exit codes: 0 clean, 1 failed, 2 usage, 10 a due finding, a failing policy test or too little tested, 11 policy invalid.";
 
@@ -82,6 +84,8 @@ enum Command {
     Backtest(backtest::Arguments),
     /// Prints the JSON Schema of policy.toml, for editors
     Schema(schema::Arguments),
+    /// Lays the apps of a log beside the apps of the policy
+    Inventory(inventory::Arguments),
     /// Sends a marked test alert to a sink and shows the exchange
     SendTest(send_test::Arguments),
     /// Sends alerts again that are kept in `spwatch-undelivered`
@@ -134,6 +138,7 @@ pub fn run() -> ExitCode {
         Command::Learn(arguments) => learn::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Inventory(arguments) => inventory::run(&arguments),
         Command::SendTest(arguments) => send_test::run(&arguments),
         Command::Redeliver(arguments) => redeliver::run(&arguments),
         Command::Feed(arguments) => feed::run(&arguments),
@@ -181,9 +186,14 @@ fn complain(text: &str) {
 /// Reads and compiles the policy for a command that needs it; complains and gives the exit code
 /// where it cannot be used. Warnings are left to `validate`.
 fn load_policy(root: &Path, now: Timestamp) -> anyhow::Result<Result<Policy, Exit>> {
-    let compilation = PolicyTexts::read(root)?.compile(Some(now));
+    Ok(compile_policy(&PolicyTexts::read(root)?, root, now))
+}
+
+/// Compiles a policy that was read; complains as [`load_policy`] does.
+fn compile_policy(texts: &PolicyTexts, root: &Path, now: Timestamp) -> Result<Policy, Exit> {
+    let compilation = texts.compile(Some(now));
     match compilation.policy {
-        Some(policy) => Ok(Ok(policy)),
+        Some(policy) => Ok(policy),
         None => {
             complain(
                 compilation
@@ -197,7 +207,7 @@ fn load_policy(root: &Path, now: Timestamp) -> anyhow::Result<Result<Policy, Exi
                 root.display(),
                 counted(errors as u64, "error")
             ));
-            Ok(Err(Exit::PolicyInvalid))
+            Err(Exit::PolicyInvalid)
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod feed;
 pub mod finding;
 pub mod handler;
 pub mod ingest;
+pub mod inventory;
 pub mod learn;
 pub mod merge;
 pub mod policy;

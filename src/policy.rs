@@ -30,6 +30,7 @@ mod explain;
 mod feeds;
 mod gist;
 mod include;
+mod listing;
 mod network;
 mod place;
 mod render;
@@ -55,8 +56,13 @@ pub use compile::{compile, compile_with_feeds};
 pub use coverage::{Coverage, EntryCoverage, Missed};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Level};
 pub(crate) use document::is_workspace_id;
+pub(crate) use evaluate::is_microsoft_tenant;
 pub use feeds::{FeedFault, FeedFile, FeedFiles, NoFeedFile, PolicyFeed, feed_files, feed_sets};
 pub use include::{Include, MissingInclude, includes};
+pub use listing::{
+    Extent, FileLine, ListedCredential, ListedEntry, ListedException, ListedPlaces, ListedRanges,
+    listing,
+};
 pub use place::is_place;
 pub(crate) use secret::looks_like_secret;
 pub use suite::CaseResult;

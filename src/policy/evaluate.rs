@@ -21,6 +21,11 @@ const MICROSOFT_TENANTS: [Uuid; 2] = [
     uuid!("f8cdef31-a31e-4b4a-93e4-5f571e91255a"),
 ];
 
+/// Whether a tenant owns Microsoft's first-party applications.
+pub(crate) fn is_microsoft_tenant(tenant: Uuid) -> bool {
+    MICROSOFT_TENANTS.contains(&tenant)
+}
+
 /// What a policy can ask of a sign-in, in the order of reporting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -373,7 +378,7 @@ impl Policy {
 
     fn unknown_action(&self, sign_in: &SignIn<'_>) -> Action {
         let owner = sign_in.app_owner_tenant_id.as_ref().and_then(Id::guid);
-        if owner.is_some_and(|owner| MICROSOFT_TENANTS.contains(&owner)) {
+        if owner.is_some_and(is_microsoft_tenant) {
             return self.defaults.microsoft_owned;
         }
         if sign_in.kind == Kind::ManagedIdentity {

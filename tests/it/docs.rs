@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use spwatch::inventory;
 use spwatch::policy::{Code, Compilation, FeedFile, FeedFiles, Source, compile_with_feeds};
 use spwatch::sign_in::Timestamp;
 use spwatch::verdict::ReasonCode;
 
 use crate::binary::run;
 
-const DOCUMENTS: [&str; 19] = [
+const DOCUMENTS: [&str; 20] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -19,6 +20,7 @@ const DOCUMENTS: [&str; 19] = [
     "docs/ci.md",
     "docs/delivery.md",
     "docs/living.md",
+    "docs/inventory.md",
     "docs/local.md",
     "docs/logs.md",
     "docs/operations.md",
@@ -206,6 +208,16 @@ fn every_diagnostic_code_has_its_row() {
         let row = format!("| `{code}` | {} | ", code.level().as_str());
         assert!(table.contains(&row), "{code} is of another level");
     }
+}
+
+#[test]
+fn every_finding_of_the_inventory_has_its_row() {
+    let document = read("docs/inventory.md");
+    let expected: Vec<&str> = inventory::Code::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .collect();
+    assert_eq!(rows(section(&document, "## Findings")), expected);
 }
 
 /// An example is a policy of its own, once it has its version.

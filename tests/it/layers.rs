@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 16] = [
+const STAGES: [(&str, &[&str]); 17] = [
     ("build", &[]),
     ("sign_in", &[]),
     ("verdict", &[]),
@@ -18,6 +18,7 @@ const STAGES: [(&str, &[&str]); 16] = [
         "policy",
         &["feed", "range", "sign_in", "suggest", "verdict"],
     ),
+    ("inventory", &["policy", "sign_in"]),
     ("finding", &["ingest", "policy", "sign_in", "verdict"]),
     (
         "assess",

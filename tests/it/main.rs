@@ -17,6 +17,7 @@ mod feeds;
 mod host;
 mod hostile;
 mod infra;
+mod inventory;
 mod layers;
 mod learn;
 mod oracle;
