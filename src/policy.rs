@@ -61,7 +61,7 @@ pub use feeds::{FeedFault, FeedFile, FeedFiles, NoFeedFile, PolicyFeed, feed_fil
 pub use include::{Include, MissingInclude, includes};
 pub use listing::{
     Extent, FileLine, ListedCredential, ListedEntry, ListedException, ListedPlaces, ListedRanges,
-    listing,
+    NamedRanges, listing, named_ranges,
 };
 pub use place::is_place;
 pub(crate) use secret::looks_like_secret;

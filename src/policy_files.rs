@@ -75,6 +75,11 @@ impl PolicyTexts {
         Ok(texts)
     }
 
+    /// Of a root that includes nothing and asks for no feeds.
+    pub(crate) fn alone(root: Source) -> Self {
+        Self::of(root, Vec::new(), |_| Ok(Vec::new()))
+    }
+
     /// Of a root and what its includes find: an include's files, or why there are none.
     pub(crate) fn of(
         root: Source,

@@ -138,7 +138,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let inventory = inventory::take(
         &observed,
         &policy,
-        &listing(&texts.sources),
+        &listing(&texts.sources, &texts.feeds),
         &Settings {
             now,
             seen_until: arguments.now,

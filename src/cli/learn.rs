@@ -12,7 +12,7 @@ use super::{
 };
 use crate::ingest::{Context, Item};
 use crate::learn::{self, Gaps, History, Options};
-use crate::policy::{Source, compile};
+use crate::policy::Source;
 use crate::policy_files::PolicyTexts;
 use crate::sign_in::{Id, SignIn, Timestamp};
 
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         );
         let proposal = learn::propose(&history, &options);
         let text = learn::write(&proposal);
-        check(&[], &text)?;
+        check(&PolicyTexts::alone(root_of(&text)))?;
         io::stdout().lock().write_all(text.as_bytes())?;
         let entries = &proposal.entries;
         let held_back = entries.iter().filter(|entry| entry.held_back.is_some());
@@ -107,16 +107,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(policy) => policy,
         Err(exit) => return Ok(exit),
     };
-    let texts = PolicyTexts::read(root)?;
+    let mut texts = PolicyTexts::read(root)?;
     let mut gaps = Gaps::default();
     let exit = read(arguments, &mut |sign_in| {
         gaps.add(sign_in, &policy.judge(sign_in));
     })?;
-    let Some((source, included)) = texts.sources.split_first() else {
+    let Some(source) = texts.sources.first_mut() else {
         anyhow::bail!("the policy {} has no text", root.display());
     };
     let merged = learn::merge(&source.text, &policy, &gaps, &options)?;
-    check(included, &merged.text)?;
+    source.text.clone_from(&merged.text);
+    check(&texts)?;
     io::stdout().lock().write_all(merged.text.as_bytes())?;
     for sentence in &merged.left {
         complain(&format!("left alone: {}", printable(sentence)));
@@ -179,16 +180,16 @@ fn read(arguments: &Arguments, see: &mut dyn FnMut(&SignIn<'_>)) -> anyhow::Resu
     })
 }
 
-/// A proposal that does not hold is a mistake of ours, and is not handed out.
-fn check(included: &[Source], text: &str) -> anyhow::Result<()> {
-    let root = Source {
+fn root_of(text: &str) -> Source {
+    Source {
         name: "proposal".to_owned(),
         text: text.to_owned(),
-    };
-    let sources: Vec<Source> = std::iter::once(root)
-        .chain(included.iter().cloned())
-        .collect();
-    let compilation = compile(&sources, None, &[]);
+    }
+}
+
+/// A proposal that does not hold is a mistake of ours, and is not handed out.
+fn check(texts: &PolicyTexts) -> anyhow::Result<()> {
+    let compilation = texts.compile(None);
     anyhow::ensure!(
         compilation.policy.is_some(),
         "the proposal is no valid policy, which is a mistake of spwatch:\n{}",

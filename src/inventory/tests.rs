@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::directory::{Directory, ReadDirectoryError};
 use super::import::{Options, Proposal, propose};
 use super::*;
-use crate::policy::{Policy, Source, compile, listing};
+use crate::policy::{FeedFiles, Policy, Source, compile, listing};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn};
 
 const APP: &str = "11111111-0000-4000-8000-000000000001";
@@ -68,7 +68,12 @@ fn inventory_of(policy: &str, sign_ins: &[SignIn<'_>]) -> Inventory {
         observed.add(sign_in);
     }
     let policy = compiled(&sources);
-    take(&observed, &policy, &listing(&sources), &settings(NOW))
+    take(
+        &observed,
+        &policy,
+        &listing(&sources, &FeedFiles::default()),
+        &settings(NOW),
+    )
 }
 
 /// Code, line and message of each finding.
@@ -395,7 +400,12 @@ fn addresses_are_kept_up_to_a_limit_which_is_told() {
         "allow.ips = [\"10.0.0.0/8\", \"198.51.100.0/24\"]\n",
     ));
     let policy = compiled(&sources);
-    let inventory = take(&observed, &policy, &listing(&sources), &settings(NOW));
+    let inventory = take(
+        &observed,
+        &policy,
+        &listing(&sources, &FeedFiles::default()),
+        &settings(NOW),
+    );
     let app = &inventory.apps[0];
     assert_eq!(
         (app.address_count, app.more_addresses, app.addresses.len()),
@@ -456,7 +466,13 @@ fn proposal(policy: &str, input: &str, credentials: bool) -> Proposal {
         now: time(NOW),
     };
     let policy = compiled(&sources);
-    let proposal = propose(&sources, &policy, &listing(&sources), &directory, &options);
+    let proposal = propose(
+        &sources,
+        &policy,
+        &listing(&sources, &FeedFiles::default()),
+        &directory,
+        &options,
+    );
     compiled(&proposal.sources);
     proposal
 }
@@ -592,7 +608,9 @@ fn new_entries_are_comments_that_can_be_uncommented() {
             .collect();
         let sources = source(&format!("{head}{}", uncommented.join("\n")));
         assert_eq!(compiled(&sources).entry_count(), 4);
-        let listed = listing(&sources)[1].credentials.len();
+        let listed = listing(&sources, &FeedFiles::default())[1]
+            .credentials
+            .len();
         assert_eq!(listed, usize::from(credentials));
     }
 }
@@ -617,7 +635,13 @@ fn included_files_are_added_to_where_they_are() {
         now: time(NOW),
     };
     let policy = compiled(&sources);
-    let proposal = propose(&sources, &policy, &listing(&sources), &directory, &options);
+    let proposal = propose(
+        &sources,
+        &policy,
+        &listing(&sources, &FeedFiles::default()),
+        &directory,
+        &options,
+    );
     assert_eq!(proposal.changed, [false, true]);
     assert_eq!(proposal.sources[0], sources[0]);
     assert_eq!(
@@ -740,7 +764,7 @@ proptest! {
             expires_within: TimeDelta::days(days),
             ..settings(NOW)
         };
-        let inventory = take(&observed, &policy, &listing(&sources), &settings);
+        let inventory = take(&observed, &policy, &listing(&sources, &FeedFiles::default()), &settings);
         prop_assert_eq!(inventory.sign_ins, sign_ins.len() as u64);
         let counted: u64 = inventory.apps.iter().map(|app| app.sign_ins).sum();
         prop_assert_eq!(counted, sign_ins.len() as u64);

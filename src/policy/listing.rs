@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::collect::Collector;
 use super::document::{AppDocument, Document};
 use super::entry::{AddressRule, CredentialWord, PlaceRule, day_after};
+use super::feeds::FeedFiles;
 use super::network::{Block, RangeSet, WrittenRange};
 use super::place::{Place, PlaceSet};
 use super::sets::{Item, List, Member, Rule, Sets};
@@ -142,13 +143,14 @@ impl Policy {
 
 /// Reads the lists of each entry: as many as the [`Policy`] of the same sources has, in the same order. Of sources that
 /// do not compile it gives what can be read.
-pub fn listing(sources: &[Source]) -> Vec<ListedEntry> {
+pub fn listing(sources: &[Source], feeds: &FeedFiles) -> Vec<ListedEntry> {
     let mut collector = Collector::new(sources);
     let mut document = Document::read(sources, &mut collector);
-    let (ranges, places) = (
+    let (mut ranges, places) = (
         std::mem::take(&mut document.ranges),
         std::mem::take(&mut document.places),
     );
+    super::feeds::load(&mut ranges, feeds, None, &mut collector);
     let mut lister = Lister {
         files: sources
             .iter()
@@ -159,6 +161,41 @@ pub fn listing(sources: &[Source]) -> Vec<ListedEntry> {
         collector,
     };
     document.apps.iter().map(|app| lister.entry(app)).collect()
+}
+
+/// A set of `[ranges]`.
+#[derive(Debug, Clone)]
+pub struct NamedRanges {
+    /// Its name, without the `@`.
+    pub name: String,
+    rule: Arc<AddressRule>,
+}
+
+impl NamedRanges {
+    /// Whether an address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.rule.contains(address)
+    }
+}
+
+/// The sets of `[ranges]`, feeds included, in the order of their names.
+pub fn named_ranges(sources: &[Source], feeds: &FeedFiles) -> Vec<NamedRanges> {
+    let mut collector = Collector::new(sources);
+    let mut document = Document::read(sources, &mut collector);
+    let mut ranges = std::mem::take(&mut document.ranges);
+    super::feeds::load(&mut ranges, feeds, None, &mut collector);
+    let spots = ranges.iter().map(|(name, set)| (name.clone(), set.spot));
+    let spots: Vec<_> = spots.collect();
+    let mut named = Named::new(Sets::resolve(&ranges, &mut collector));
+    let sets = spots.into_iter().map(|(name, spot)| {
+        let member = Located {
+            value: Member::Set(name.clone()),
+            spot,
+        };
+        let rule = named.rule(&member, &mut collector);
+        NamedRanges { name, rule }
+    });
+    sets.collect()
 }
 
 /// The named sets of one kind; each is made once, whoever names it.
@@ -314,10 +351,11 @@ allow.ips = [
 allow.places = ["CH/Zurich", "@benelux"]
 allow.credential_types = ["federated"]
 "#;
-        let listed = listing(&[Source {
+        let source = Source {
             name: "policy.toml".into(),
             text: text.into(),
-        }]);
+        };
+        let listed = listing(&[source], &FeedFiles::default());
         let entry = &listed[0];
         let ranges: Vec<_> = entry
             .ranges

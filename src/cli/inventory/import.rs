@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         credentials: arguments.credentials,
         now,
     };
-    let listing = listing(&texts.sources);
+    let listing = listing(&texts.sources, &texts.feeds);
     let proposal = propose(&texts.sources, &policy, &listing, &directory, &options);
     // What is printed is meant to replace the policy: a proposal that would not do is no proposal.
     anyhow::ensure!(
