@@ -1,8 +1,11 @@
 //! `spwatch learn`: history → a proposal for `policy.toml`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+
+use toml_edit::DocumentMut;
 
 use super::input::inputs;
 use super::scan::scan;
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::ingest::{Context, Item};
 use crate::learn::{self, Gaps, History, Options};
-use crate::policy::Source;
+use crate::policy::{Source, named_ranges};
 use crate::policy_files::PolicyTexts;
 use crate::sign_in::{Id, SignIn, Timestamp};
 
@@ -20,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   spwatch learn last-two-months/ > policy.toml
   spwatch learn --min-days 14 --max-prefix 28,64 export.json
+  spwatch learn --sets feeds.toml export.json
   spwatch learn --merge policy.toml last-month/ > proposed.toml && diff policy.toml proposed.toml
 
 Proposes an entry for each application, from successful sign-ins alone. Read it before you use it: what an intruder did in \
@@ -44,6 +48,9 @@ pub(super) struct Arguments {
     /// Proposes changes to this policy, comments and order kept, instead of a new one
     #[arg(long, value_name = "POLICY")]
     merge: Option<PathBuf>,
+    /// A policy whose named ranges, feeds included, are recognised: "these are GitHub's addresses"
+    #[arg(long, value_name = "POLICY", conflicts_with = "merge")]
+    sets: Option<PathBuf>,
     /// Lists credentials for good, so that a new one is a finding
     #[arg(long)]
     credentials: bool,
@@ -89,9 +96,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             !history.is_empty() || exit != Exit::Clean,
             "no sign-in was found"
         );
-        let proposal = learn::propose(&history, &options);
-        let text = learn::write(&proposal);
-        check(&PolicyTexts::alone(root_of(&text)))?;
+        let known = match &arguments.sets {
+            Some(file) => Some(PolicyTexts::read(file)?),
+            None => None,
+        };
+        let sets = known
+            .as_ref()
+            .map(|texts| named_ranges(&texts.sources, &texts.feeds));
+        let proposal = learn::propose(&history, &options, &sets.unwrap_or_default());
+        let definitions = match &known {
+            Some(texts) => definitions(&texts.sources, &proposal.sets())?,
+            None => Vec::new(),
+        };
+        let text = learn::write(&proposal, &definitions);
+        let mut texts = PolicyTexts::alone(root_of(&text));
+        texts.feeds = known.map(|texts| texts.feeds).unwrap_or_default();
+        check(&texts)?;
         io::stdout().lock().write_all(text.as_bytes())?;
         let entries = &proposal.entries;
         let held_back = entries.iter().filter(|entry| entry.held_back.is_some());
@@ -108,6 +128,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     let mut texts = PolicyTexts::read(root)?;
+    let sets = named_ranges(&texts.sources, &texts.feeds);
     let mut gaps = Gaps::default();
     let exit = read(arguments, &mut |sign_in| {
         gaps.add(sign_in, &policy.judge(sign_in));
@@ -115,7 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Some(source) = texts.sources.first_mut() else {
         anyhow::bail!("the policy {} has no text", root.display());
     };
-    let merged = learn::merge(&source.text, &policy, &gaps, &options)?;
+    let merged = learn::merge(&source.text, &policy, &gaps, &options, &sets)?;
     source.text.clone_from(&merged.text);
     check(&texts)?;
     io::stdout().lock().write_all(merged.text.as_bytes())?;
@@ -178,6 +199,40 @@ fn read(arguments: &Arguments, see: &mut dyn FnMut(&SignIn<'_>)) -> anyhow::Resu
         true => Exit::Clean,
         false => Exit::Failed,
     })
+}
+
+/// The lines that define these sets, and those that they are made of.
+fn definitions(sources: &[Source], used: &BTreeSet<&str>) -> anyhow::Result<Vec<String>> {
+    let mut defined: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
+    for source in sources {
+        let document: DocumentMut = source.text.parse()?;
+        let ranges = document.get("ranges").and_then(|item| item.as_table_like());
+        for (name, item) in ranges.into_iter().flat_map(|table| table.iter()) {
+            let Some(value) = item.as_value() else {
+                continue;
+            };
+            let members = value.as_array().into_iter().flatten();
+            let members = members.filter_map(|member| member.as_str()?.strip_prefix('@'));
+            let members: Vec<String> = members.map(str::to_owned).collect();
+            let mut plain = value.clone();
+            plain.decor_mut().clear();
+            let key = toml_edit::Key::new(name);
+            defined.insert(
+                name.to_owned(),
+                (format!("{} = {plain}", key.display_repr()), members),
+            );
+        }
+    }
+    let mut wanted: Vec<&str> = used.iter().copied().collect();
+    let mut lines: BTreeMap<&str, &str> = BTreeMap::new();
+    while let Some(name) = wanted.pop() {
+        if let Some((name, (line, members))) = defined.get_key_value(name)
+            && lines.insert(name, line).is_none()
+        {
+            wanted.extend(members.iter().map(String::as_str));
+        }
+    }
+    Ok(lines.into_values().map(str::to_owned).collect())
 }
 
 fn root_of(text: &str) -> Source {

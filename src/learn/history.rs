@@ -256,7 +256,7 @@ pub(super) fn see_address(addresses: &mut FxHashMap<IpAddr, Address>, sign_in: &
 }
 
 fn text(part: &Option<Cow<'_, str>>) -> String {
-    part.as_deref().unwrap_or_default().trim().to_owned()
+    part.as_deref().unwrap_or_default().to_owned()
 }
 
 impl Where {
@@ -299,7 +299,9 @@ impl App {
             false => self.without_country += 1,
         }
         let api = Api::of(sign_in);
-        match api.id.is_some() || !api.name.is_empty() {
+        // A policy cannot hold blanks around a name.
+        let has_name = !api.name.is_empty() && api.name.trim() == api.name;
+        match api.id.is_some() || has_name {
             true => self.resources.see(api, time),
             false => self.without_resource += 1,
         }

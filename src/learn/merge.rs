@@ -9,7 +9,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value};
 use super::history::{Address, Api, History, Values, Where, see_address};
 use super::propose::{Options, Proposal, country_places, lacking_ranges, propose};
 use super::write::{block, one_line, quoted, sight};
-use crate::policy::{Judgement, Policy};
+use crate::policy::{Judgement, NamedRanges, Policy};
 use crate::sign_in::SignIn;
 use crate::verdict::{ReasonCode, Verdict};
 
@@ -94,6 +94,7 @@ pub fn merge(
     policy: &Policy,
     gaps: &Gaps,
     options: &Options,
+    sets: &[NamedRanges],
 ) -> Result<Merged, MergeError> {
     let mut document: DocumentMut = root.parse()?;
     let mut merged = Merged {
@@ -108,7 +109,7 @@ pub fn merge(
         .map(|(address, known)| (*address, known))
         .collect();
     for (name, lacking) in &gaps.entries {
-        let additions = lacking.additions(&evidence, options);
+        let additions = lacking.additions(&evidence, options, sets);
         for (reason, count) in &lacking.others {
             merged.left.push(format!(
                 "{name}: {count} x {reason}: no list of addresses, places or resources mends that"
@@ -140,7 +141,7 @@ pub fn merge(
         }
     }
     merged.text = document.to_string();
-    let mut proposal = propose(&gaps.unlisted, options);
+    let mut proposal = propose(&gaps.unlisted, options, sets);
     rename(&mut proposal, policy);
     merged.added = proposal.entries.len();
     for entry in &proposal.entries {
@@ -170,11 +171,16 @@ fn rename(proposal: &mut Proposal, policy: &Policy) {
 type Additions = [(&'static str, Vec<(String, String)>); 3];
 
 impl Lacking {
-    fn additions(&self, evidence: &BTreeMap<IpAddr, &Address>, options: &Options) -> Additions {
-        let ips = lacking_ranges(&self.ips, evidence, options);
+    fn additions(
+        &self,
+        evidence: &BTreeMap<IpAddr, &Address>,
+        options: &Options,
+        sets: &[NamedRanges],
+    ) -> Additions {
+        let ips = lacking_ranges(&self.ips, evidence, options, sets);
         let ips = ips
             .iter()
-            .map(|range| (range.network.to_string(), sight(&range.sight)));
+            .map(|allowed| (allowed.text(), sight(&allowed.sight())));
         let places = country_places(&self.places);
         let places = places
             .into_iter()

@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::history::{Address, Api, App, AppKey, History, MOST_VALUES, Sight, Values, Where};
 use super::ranges::{Network, Range, Widest, collapse, neighbourhood};
 use super::steady::Steadiness;
-use crate::policy::is_place;
+use crate::policy::{NamedRanges, is_place};
 
 /// A longer list than this is no list that anybody reads.
 const MOST_LISTED: usize = 60;
+/// As many addresses of an application make a named set out of them; fewer may be there by chance.
+const MEMBERS_OF_SET: usize = 3;
 
 /// How much is asked of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub struct Entry {
     pub(super) service_principals: Vec<Uuid>,
     pub(super) successes: Option<Sight>,
     pub(super) failures: u64,
-    pub(super) ips: List<Range>,
+    pub(super) ips: List<Allowed>,
     /// Distinct addresses.
     pub(super) addresses: usize,
     pub(super) places: List<String>,
@@ -91,6 +93,72 @@ pub enum HeldBack {
     /// Its service principal is that of an application that is listed by its own id: an entry for it would be taken
     /// before that one.
     OfAnother,
+}
+
+/// An element of `allow.ips`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Allowed {
+    Range(Range),
+    /// A named set, and what was seen of it.
+    Set {
+        name: String,
+        addresses: usize,
+        sight: Sight,
+    },
+}
+
+impl Allowed {
+    /// As the policy has it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Range(range) => range.network.to_string(),
+            Self::Set { name, .. } => format!("@{name}"),
+        }
+    }
+
+    pub(super) fn addresses(&self) -> usize {
+        match self {
+            Self::Range(range) => range.addresses,
+            Self::Set { addresses, .. } => *addresses,
+        }
+    }
+
+    pub(super) fn sight(&self) -> Sight {
+        match self {
+            Self::Range(range) => range.sight,
+            Self::Set { sight, .. } => *sight,
+        }
+    }
+}
+
+/// Takes the addresses of known sets out, those of the set with the most of them first.
+fn take_sets(addresses: &mut BTreeMap<IpAddr, Sight>, sets: &[NamedRanges]) -> Vec<Allowed> {
+    let mut found = Vec::new();
+    loop {
+        let members = sets.iter().map(|set| {
+            let members = addresses
+                .iter()
+                .filter(|(address, _)| set.contains(**address));
+            let members: Vec<(IpAddr, Sight)> =
+                members.map(|(address, sight)| (*address, *sight)).collect();
+            (set, members)
+        });
+        let most = members.reduce(|a, b| if b.1.len() > a.1.len() { b } else { a });
+        let Some((set, members)) = most.filter(|(_, members)| members.len() >= MEMBERS_OF_SET)
+        else {
+            return found;
+        };
+        let sight = members.iter().map(|(_, sight)| *sight).reduce(Sight::join);
+        let Some(sight) = sight else { return found };
+        for (address, _) in &members {
+            addresses.remove(address);
+        }
+        found.push(Allowed::Set {
+            name: set.name.clone(),
+            addresses: members.len(),
+            sight,
+        });
+    }
 }
 
 /// A list of an entry.
@@ -135,8 +203,27 @@ impl<T> List<T> {
     }
 }
 
-/// Proposes entries for everything that a history holds.
-pub fn propose(history: &History, options: &Options) -> Proposal {
+impl Proposal {
+    /// The sets that are used, without the `@`.
+    pub fn sets(&self) -> BTreeSet<&str> {
+        let entries = self
+            .entries
+            .iter()
+            .filter(|entry| entry.held_back.is_none());
+        let lists = entries.filter_map(|entry| match &entry.ips {
+            List::Steady(ips, _) => Some(ips),
+            _ => None,
+        });
+        let names = lists.flatten().filter_map(|allowed| match allowed {
+            Allowed::Set { name, .. } => Some(name.as_str()),
+            Allowed::Range(_) => None,
+        });
+        names.collect()
+    }
+}
+
+/// Proposes entries for everything that a history holds; addresses of these sets are named by them.
+pub fn propose(history: &History, options: &Options, sets: &[NamedRanges]) -> Proposal {
     let evidence: BTreeMap<IpAddr, &Address> = history
         .addresses
         .iter()
@@ -153,7 +240,7 @@ pub fn propose(history: &History, options: &Options) -> Proposal {
         .iter()
         .filter(|(_, app)| app.ours)
         .map(|(key, app)| {
-            let mut entry = entry(key, app, &evidence, options);
+            let mut entry = entry(key, app, &evidence, options, sets);
             if let AppKey::ServicePrincipal(id) = key
                 && of_apps.contains(id)
             {
@@ -229,6 +316,7 @@ fn entry(
     app: &App,
     evidence: &BTreeMap<IpAddr, &Address>,
     options: &Options,
+    sets: &[NamedRanges],
 ) -> Entry {
     let name = app.name();
     let mut entry = Entry {
@@ -271,7 +359,7 @@ fn entry(
             List::Steady(sorted(words.chain(["managed-identity"])), all.first)
         });
     } else {
-        entry.ips = ips(app, &all, evidence, options);
+        entry.ips = ips(app, &all, evidence, options, sets);
         entry.places = places(app, &all, entry.ips.is_steady());
         entry.cities = cities(app);
         entry.credential_types = told(app.without_credential_type, || {
@@ -344,7 +432,8 @@ fn ips(
     all: &Sight,
     evidence: &BTreeMap<IpAddr, &Address>,
     options: &Options,
-) -> List<Range> {
+    sets: &[NamedRanges],
+) -> List<Allowed> {
     if app.without_address > 0 {
         return List::Untold(app.without_address);
     }
@@ -358,11 +447,12 @@ fn ips(
         v4: options.widest_v4,
         v6: options.widest_v6,
     };
-    let addresses: BTreeMap<IpAddr, Sight> = app
+    let mut addresses: BTreeMap<IpAddr, Sight> = app
         .addresses
         .iter()
         .map(|(address, sight)| (*address, *sight))
         .collect();
+    let mut allowed = take_sets(&mut addresses, sets);
     let countries: BTreeSet<&str> = app
         .places
         .iter()
@@ -388,9 +478,12 @@ fn ips(
         sights.is_some_and(|sights| !Steadiness::of(all, sights).is_steady())
     };
     let ranges = collapse(&addresses, widest, &is_against, &still_coming);
+    // An address that is new in a set is no news.
+    let of_sets = allowed.iter().map(Allowed::sight);
     let joined: Vec<Sight> = by_neighbourhood
         .values()
         .filter_map(|sights| sights.iter().copied().reduce(Sight::join))
+        .chain(of_sets)
         .collect();
     let mut steadiness = Steadiness::of(all, &joined);
     // New addresses where a whole neighbourhood could not be taken are news, though.
@@ -401,7 +494,8 @@ fn ips(
             steadiness.newest = steadiness.newest.max(inside.newest);
         }
     }
-    List::of(ranges, steadiness)
+    allowed.extend(ranges.into_iter().map(Allowed::Range));
+    List::of(allowed, steadiness)
 }
 
 fn is_elsewhere(known: &Address, countries: &BTreeSet<&str>) -> bool {
@@ -418,11 +512,13 @@ pub(super) fn lacking_ranges(
     lacking: &Values<IpAddr>,
     evidence: &BTreeMap<IpAddr, &Address>,
     options: &Options,
-) -> Vec<Range> {
-    let addresses: BTreeMap<IpAddr, Sight> = lacking
+    sets: &[NamedRanges],
+) -> Vec<Allowed> {
+    let mut addresses: BTreeMap<IpAddr, Sight> = lacking
         .iter()
         .map(|(address, sight)| (*address, *sight))
         .collect();
+    let mut allowed = take_sets(&mut addresses, sets);
     let is_against = |network: Network| {
         let (first, last) = network.ends();
         let mut inside = evidence.range(first..=last);
@@ -432,7 +528,9 @@ pub(super) fn lacking_ranges(
         v4: options.widest_v4,
         v6: options.widest_v6,
     };
-    collapse(&addresses, widest, &is_against, &|_| false)
+    let ranges = collapse(&addresses, widest, &is_against, &|_| false);
+    allowed.extend(ranges.into_iter().map(Allowed::Range));
+    allowed
 }
 
 /// The countries of places that an entry lacks.
@@ -465,7 +563,9 @@ impl Level {
             Self::State => &[&place.country, &place.state],
             Self::Country => &[&place.country],
         };
-        let well = parts.iter().all(|part| !part.is_empty())
+        let well = parts
+            .iter()
+            .all(|part: &&str| !part.is_empty() && part.trim() == *part)
             && !(self != Self::Country && place.state.contains('/'))
             && !parts.iter().any(|part| part.contains(char::is_control));
         let text = parts.join("/");

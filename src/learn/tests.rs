@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::policy::{Policy, Source, compile};
+use crate::policy::{FeedFiles, Policy, Source, compile, named_ranges};
 use crate::sign_in::{CredentialType, Id, Kind, Outcome, SignIn, Timestamp};
 use crate::verdict::Verdict;
 
@@ -41,7 +41,7 @@ fn learnt_by(sign_ins: &[SignIn<'_>], options: &Options) -> String {
     for sign_in in sign_ins {
         history.add(sign_in);
     }
-    write(&propose(&history, options))
+    write(&propose(&history, options, &[]), &[])
 }
 
 /// The policy of that text, which has neither errors nor warnings.
@@ -220,6 +220,39 @@ fn credentials_are_listed_when_asked_for() {
     // Where one sign-in does not tell its credential, a list would be against it.
     sign_ins[3].credential_key_id = None;
     assert!(learnt_by(&sign_ins, &options).contains("\n# [[app.credential]]"));
+}
+
+#[test]
+fn addresses_of_a_known_set_are_named_by_it() {
+    let sets = "version = 1\n[ranges]\nours = [\"203.0.113.0/24\"]\ncloud = [\"198.51.0.0/16\", \"@ours\"]\n";
+    let source = Source {
+        name: "sets.toml".to_owned(),
+        text: sets.to_owned(),
+    };
+    let sets = named_ranges(&[source], &FeedFiles::default());
+    let mut history = History::default();
+    // Another address of the cloud each day, and one that is its own.
+    for day in 0..30 {
+        history.add(&sign_in(day, &format!("198.51.{day}.9")));
+        history.add(&sign_in(day, "192.0.2.1"));
+    }
+    let proposal = propose(&history, &Options::default(), &sets);
+    assert_eq!(proposal.sets().into_iter().collect::<Vec<_>>(), ["cloud"]);
+    let definition = "cloud = [\"198.51.0.0/16\"]".to_owned();
+    let text = write(&proposal, &[definition]);
+    assert_eq!(list(&text, "allow.ips"), ["@cloud", "192.0.2.1"]);
+    assert!(
+        text.contains("# 30 addresses, 30 sign-ins on 30 days"),
+        "{text}"
+    );
+    policy(&text);
+    // Two may be there by chance.
+    let mut history = History::default();
+    for day in 0..30 {
+        history.add(&sign_in(day, &format!("198.51.{}.9", day % 2)));
+    }
+    let proposal = propose(&history, &Options::default(), &sets);
+    assert!(proposal.sets().is_empty());
 }
 
 fn addresses() -> impl Strategy<Value = Option<IpAddr>> {

@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::history::{AppKey, Sight, at};
-use super::propose::{Entry, HeldBack, List, Proposal};
-use super::ranges::Range;
+use super::propose::{Allowed, Entry, HeldBack, List, Proposal};
 
-/// The proposal's text.
-pub fn write(proposal: &Proposal) -> String {
+/// The proposal's text. `definitions` are the lines of `[ranges]` that it uses.
+pub fn write(proposal: &Proposal, definitions: &[String]) -> String {
     let mut out = Text::default();
     header(&mut out, proposal);
     out.line("version = 1");
@@ -20,6 +19,13 @@ pub fn write(proposal: &Proposal) -> String {
     out.line("");
     out.line("[defaults]");
     out.line("unknown_app = \"record\" # until every application is listed; then \"alert\"");
+    if !definitions.is_empty() {
+        out.line("");
+        out.line("[ranges]");
+        for definition in definitions {
+            out.line(definition);
+        }
+    }
     for entry in &proposal.entries {
         out.line("");
         out.append(&block(entry, proposal));
@@ -211,13 +217,13 @@ fn body(entry: &Entry, proposal: &Proposal) -> String {
 }
 
 fn write_ips(out: &mut Text, entry: &Entry) {
-    let lines = |out: &mut Text, ranges: &[Range], before: &str| {
+    let lines = |out: &mut Text, list: &[Allowed], before: &str| {
         out.line(&format!("{before}allow.ips = ["));
-        for range in ranges {
-            let network = format!("\"{}\",", range.network);
-            let seen = match range.addresses {
-                1 => sight(&range.sight),
-                count => format!("{count} addresses, {}", sight(&range.sight)),
+        for allowed in list {
+            let network = format!("{},", quoted(&allowed.text()));
+            let seen = match allowed.addresses() {
+                1 => sight(&allowed.sight()),
+                count => format!("{count} addresses, {}", sight(&allowed.sight())),
             };
             out.line(&format!("{before}    {network:<22} # {seen}"));
         }
