@@ -1,6 +1,6 @@
 //! History → a proposal for `policy.toml`. Pure.
 //!
-//! [`History`] gathers what each application did, by distinct value and never by record; [`propose`] decides what of it
+//! [`History`] gathers what each application did, by distinct value and never by record; [`propose()`] decides what of it
 //! is steady enough to be written down; [`write()`] writes it. Nothing is trusted silently: the text is a proposal, says
 //! what each line rests on, and leaves out what is still changing.
 
