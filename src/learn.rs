@@ -8,6 +8,7 @@ mod history;
 mod merge;
 mod propose;
 mod ranges;
+mod splice;
 mod steady;
 mod write;
 
@@ -15,6 +16,6 @@ mod write;
 mod tests;
 
 pub use history::History;
-pub use merge::{Gaps, MergeError, Merged, merge};
+pub use merge::{Gaps, Merged, merge};
 pub use propose::{Entry, Options, Proposal, propose};
 pub use write::write;

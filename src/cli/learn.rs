@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use toml_edit::DocumentMut;
+use toml::de::{DeTable, DeValue};
 
 use super::input::inputs;
 use super::scan::scan;
@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             .map(|texts| named_ranges(&texts.sources, &texts.feeds));
         let proposal = learn::propose(&history, &options, &sets.unwrap_or_default());
         let definitions = match &known {
-            Some(texts) => definitions(&texts.sources, &proposal.sets())?,
+            Some(texts) => definitions(&texts.sources, &proposal.sets()),
             None => Vec::new(),
         };
         let text = learn::write(&proposal, &definitions);
@@ -136,7 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Some(source) = texts.sources.first_mut() else {
         anyhow::bail!("the policy {} has no text", root.display());
     };
-    let merged = learn::merge(&source.text, &policy, &gaps, &options, &sets)?;
+    let merged = learn::merge(&source.text, &policy, &gaps, &options, &sets);
     source.text.clone_from(&merged.text);
     check(&texts)?;
     io::stdout().lock().write_all(merged.text.as_bytes())?;
@@ -202,25 +202,25 @@ fn read(arguments: &Arguments, see: &mut dyn FnMut(&SignIn<'_>)) -> anyhow::Resu
 }
 
 /// The lines that define these sets, and those that they are made of.
-fn definitions(sources: &[Source], used: &BTreeSet<&str>) -> anyhow::Result<Vec<String>> {
+fn definitions(sources: &[Source], used: &BTreeSet<&str>) -> Vec<String> {
     let mut defined: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for source in sources {
-        let document: DocumentMut = source.text.parse()?;
-        let ranges = document.get("ranges").and_then(|item| item.as_table_like());
-        for (name, item) in ranges.into_iter().flat_map(|table| table.iter()) {
-            let Some(value) = item.as_value() else {
-                continue;
-            };
-            let members = value.as_array().into_iter().flatten();
-            let members = members.filter_map(|member| member.as_str()?.strip_prefix('@'));
-            let members: Vec<String> = members.map(str::to_owned).collect();
-            let mut plain = value.clone();
-            plain.decor_mut().clear();
-            let key = toml_edit::Key::new(name);
-            defined.insert(
-                name.to_owned(),
-                (format!("{} = {plain}", key.display_repr()), members),
-            );
+        let (tree, _) = DeTable::parse_recoverable(&source.text);
+        let ranges = tree.get_ref().get("ranges");
+        let ranges = ranges.and_then(|ranges| ranges.get_ref().as_table());
+        for (key, value) in ranges.into_iter().flat_map(DeTable::iter) {
+            let written = |span| source.text.get(span).unwrap_or_default();
+            let line = format!("{} = {}", written(key.span()), written(value.span()));
+            let members = value
+                .get_ref()
+                .as_array()
+                .into_iter()
+                .flat_map(|array| array.iter());
+            let members = members.filter_map(|member| match member.get_ref() {
+                DeValue::String(text) => text.strip_prefix('@').map(str::to_owned),
+                _ => None,
+            });
+            defined.insert(key.get_ref().to_string(), (line, members.collect()));
         }
     }
     let mut wanted: Vec<&str> = used.iter().copied().collect();
@@ -232,7 +232,7 @@ fn definitions(sources: &[Source], used: &BTreeSet<&str>) -> anyhow::Result<Vec<
             wanted.extend(members.iter().map(String::as_str));
         }
     }
-    Ok(lines.into_values().map(str::to_owned).collect())
+    lines.into_values().map(str::to_owned).collect()
 }
 
 fn root_of(text: &str) -> Source {

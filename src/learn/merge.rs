@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rustc_hash::FxHashMap;
-use toml_edit::{Array, DocumentMut, Item, Table, Value};
-
 use super::history::{Address, Api, History, Values, Where, see_address};
 use super::propose::{Options, Proposal, country_places, lacking_ranges, propose};
-use super::write::{block, one_line, quoted, sight};
+use super::splice::Splices;
+use super::write::{block, one_line, sight};
 use crate::policy::{Judgement, NamedRanges, Policy};
 use crate::sign_in::SignIn;
 use crate::verdict::{ReasonCode, Verdict};
+use rustc_hash::FxHashMap;
 
 /// What a history has that a policy does not allow.
 #[derive(Debug, Default)]
@@ -45,11 +44,6 @@ pub struct Merged {
     /// What was not done, and why: a sentence each.
     pub left: Vec<String>,
 }
-
-/// The policy's text cannot be edited.
-#[derive(Debug, thiserror::Error)]
-#[error("edit the policy: {0}")]
-pub struct MergeError(#[from] toml_edit::TomlError);
 
 impl Gaps {
     /// Takes in a sign-in and what the policy says of it.
@@ -86,17 +80,14 @@ impl Gaps {
 }
 
 /// Proposes the text of the root file with what its entries lack and the applications it does not list.
-///
-/// # Errors
-/// The text is no TOML.
 pub fn merge(
     root: &str,
     policy: &Policy,
     gaps: &Gaps,
     options: &Options,
     sets: &[NamedRanges],
-) -> Result<Merged, MergeError> {
-    let mut document: DocumentMut = root.parse()?;
+) -> Merged {
+    let mut splices = Splices::default();
     let mut merged = Merged {
         text: String::new(),
         changed: 0,
@@ -118,14 +109,9 @@ pub fn merge(
         if additions.iter().all(|(_, values)| values.is_empty()) {
             continue;
         }
-        match entry(&mut document, name) {
-            Some(table) => {
-                for (key, values) in &additions {
-                    extend(table, key, values);
-                }
-                merged.changed += 1;
-            }
-            None => {
+        match splices.add(root, name, &additions) {
+            true => merged.changed += 1,
+            false => {
                 let (file, line) = &lacking.at;
                 let values = additions.iter().flat_map(|(key, values)| {
                     values
@@ -140,18 +126,22 @@ pub fn merge(
             }
         }
     }
-    merged.text = document.to_string();
+    merged.text = splices.into_text(root);
     let mut proposal = propose(&gaps.unlisted, options, sets);
     rename(&mut proposal, policy);
     merged.added = proposal.entries.len();
     for entry in &proposal.entries {
+        let mut added = block(entry, &proposal);
         if !merged.text.ends_with('\n') {
-            merged.text.push('\n');
+            added.insert(0, '\n');
         }
-        merged.text.push('\n');
-        merged.text.push_str(&block(entry, &proposal));
+        added.insert(0, '\n');
+        if root.contains("\r\n") {
+            added = added.replace('\n', "\r\n");
+        }
+        merged.text.push_str(&added);
     }
-    Ok(merged)
+    merged
 }
 
 /// Labels that the policy has already get a number.
@@ -204,55 +194,4 @@ impl Lacking {
             ("resources", resources),
         ]
     }
-}
-
-/// The table of an entry, if it is in this file.
-fn entry<'d>(document: &'d mut DocumentMut, name: &str) -> Option<&'d mut Table> {
-    let tables = document.get_mut("app")?.as_array_of_tables_mut()?;
-    tables.iter_mut().find(|table| {
-        table
-            .get("name")
-            .and_then(Item::as_str)
-            .is_some_and(|known| known == name)
-    })
-}
-
-/// Adds values to `allow.KEY`, a line each, below what stands there.
-fn extend(table: &mut Table, key: &str, values: &[(String, String)]) {
-    let allow = table.get_mut("allow").and_then(Item::as_table_like_mut);
-    let list = allow.and_then(|allow| allow.get_mut(key)?.as_array_mut());
-    // INVARIANT: a list that is not there allows everything, so that nothing of its kind is lacking.
-    let Some(list) = list else { return };
-    if values.is_empty() {
-        return;
-    }
-    // Behind the last comma a remark on the last value may stand: it stays there.
-    let mut before = match list.trailing_comma() {
-        true => list
-            .trailing()
-            .as_str()
-            .unwrap_or_default()
-            .trim_end()
-            .to_owned(),
-        false => String::new(),
-    };
-    for (value, remark) in values {
-        push(
-            list,
-            value,
-            &format!("{before}\n    # learnt: {remark}\n    "),
-        );
-        before.clear();
-    }
-    list.set_trailing("\n");
-    list.set_trailing_comma(true);
-}
-
-fn push(list: &mut Array, value: &str, prefix: &str) {
-    // The text is a TOML string, so that it can be read as one.
-    let Ok(mut value) = quoted(value).parse::<Value>() else {
-        return;
-    };
-    value.decor_mut().set_prefix(prefix);
-    list.push_formatted(value);
 }

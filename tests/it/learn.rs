@@ -119,6 +119,7 @@ office = ["203.0.113.0/27"] # ground floor
 name = "payroll"
 app_id = "00000000-1111-2222-3333-00000000000a"
 allow.ips = ["@office"] # nobody else
+owner = "hr" # asks for it
 allow.places = [
     "CH", # home
 ]
@@ -172,6 +173,7 @@ allow.places = ["DE"]
         "# reads incidents",
         "# nobody else",
         "# home",
+        "# asks for it",
     ] {
         assert!(ran.stdout.contains(kept), "{kept}");
     }
