@@ -31,3 +31,4 @@ pub mod stream;
 mod suggest;
 pub mod telemetry;
 pub mod verdict;
+mod wording;

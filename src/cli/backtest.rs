@@ -104,6 +104,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
+    anyhow::ensure!(
+        backtest.load().sign_ins > 0 || !failures.is_empty(),
+        "no sign-in was found: nothing was compared"
+    );
     let written = match arguments.format {
         Format::Table => for_people(&backtest),
         Format::Markdown => markdown(&backtest, arguments),

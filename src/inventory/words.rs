@@ -1,32 +1,10 @@
 //! Numbers and lists as sentences have them.
 
 use crate::sign_in::Timestamp;
+pub(super) use crate::wording::{counted, number};
 
 /// As many are named in a sentence.
 const NAMED: usize = 5;
-
-/// `16,777,216`
-pub(super) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 sign-in`, `2,000 sign-ins`, `3 addresses`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
-    let plural = match noun {
-        _ if count == 1 => "",
-        noun if noun.ends_with('s') => "es",
-        _ => "s",
-    };
-    format!("{} {noun}{plural}", number(count))
-}
 
 /// The first few of a list, and how many more there are.
 pub(super) fn some(values: &[String]) -> String {

@@ -5,19 +5,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
-use uuid::{Uuid, uuid};
+use uuid::Uuid;
 
+use crate::policy::is_microsoft_tenant;
 use crate::sign_in::{CredentialType, Id, Kind, SignIn, Timestamp};
 
 const DAY_SECONDS: i64 = 86_400;
 /// As many distinct values of a kind are told apart for one application; what comes beyond them makes it unsteady.
 pub(super) const MOST_VALUES: usize = 20_000;
-
-/// Tenants of Microsoft, as the policy knows them: what is theirs is left to `microsoft_owned`.
-const MICROSOFT: [Uuid; 2] = [
-    uuid!("72f988bf-86f1-41af-91ab-2d7cd011db47"),
-    uuid!("f8cdef31-a31e-4b4a-93e4-5f571e91255a"),
-];
 
 /// When and how often something was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +201,7 @@ impl History {
         let owner = guid(&sign_in.app_owner_tenant_id);
         app.sign_ins += 1;
         app.ours |= sign_in.kind != Kind::MicrosoftServicePrincipal
-            && !owner.is_some_and(|owner| MICROSOFT.contains(&owner));
+            && !owner.is_some_and(is_microsoft_tenant);
         match sign_in.kind {
             Kind::ManagedIdentity => app.managed_identity = true,
             _ => app.other_kind = true,

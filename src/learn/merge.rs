@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use super::history::{Address, Api, History, Values, Where, see_address};
 use super::propose::{Options, Proposal, country_places, lacking_ranges, propose};
 use super::splice::Splices;
-use super::write::{block, one_line, sight};
+use super::write::{block, sight};
 use crate::policy::{Judgement, NamedRanges, Policy};
 use crate::sign_in::SignIn;
 use crate::verdict::{ReasonCode, Verdict};
+use crate::wording::remark;
 use rustc_hash::FxHashMap;
 
 /// What a history has that a policy does not allow.
@@ -181,7 +182,7 @@ impl Lacking {
             .map(|(api, seen)| match &api.id {
                 Some(id) => (
                     id.to_string(),
-                    format!("{}: {}", one_line(&api.name), sight(seen)),
+                    format!("{}: {}", remark(&api.name), sight(seen)),
                 ),
                 None => (api.name.clone(), sight(seen)),
             })

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::write::quoted;
+use crate::wording::toml_string;
 
 /// A list of the text, and where it stands.
 struct List {
@@ -52,7 +52,10 @@ impl Splices {
         }
         let mut added = String::new();
         for (value, remark) in values {
-            for line in [format!("# learnt: {remark}"), format!("{},", quoted(value))] {
+            for line in [
+                format!("# learnt: {remark}"),
+                format!("{},", toml_string(value)),
+            ] {
                 added.push_str(end_of_line);
                 added.push_str("    ");
                 added.push_str(&line);

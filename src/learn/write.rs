@@ -1,11 +1,10 @@
 //! A proposal as TOML, with what each line rests on.
 
-use std::fmt::Write as _;
-
 use uuid::Uuid;
 
 use super::history::{AppKey, Sight, at};
 use super::propose::{Allowed, Entry, HeldBack, List, Proposal};
+use crate::wording::{counted, remark, toml_string};
 
 /// The proposal's text. `definitions` are the lines of `[ranges]` that it uses.
 pub fn write(proposal: &Proposal, definitions: &[String]) -> String {
@@ -13,7 +12,10 @@ pub fn write(proposal: &Proposal, definitions: &[String]) -> String {
     header(&mut out, proposal);
     out.line("version = 1");
     if !proposal.tenants.is_empty() {
-        let tenants = proposal.tenants.iter().map(|id| quoted(&id.to_string()));
+        let tenants = proposal
+            .tenants
+            .iter()
+            .map(|id| toml_string(&id.to_string()));
         out.line(&format!("tenants = [{}]", join(tenants)));
     }
     out.line("");
@@ -36,8 +38,8 @@ pub fn write(proposal: &Proposal, definitions: &[String]) -> String {
 /// The text of one entry, commented out where it is held back.
 pub(super) fn block(entry: &Entry, proposal: &Proposal) -> String {
     let mut out = Text::default();
-    for remark in remarks(entry, proposal) {
-        out.line(&format!("# {remark}"));
+    for said in remarks(entry, proposal) {
+        out.line(&format!("# {said}"));
     }
     let body = body(entry, proposal);
     match entry.held_back {
@@ -97,7 +99,7 @@ fn header(out: &mut Text, proposal: &Proposal) {
 /// What is to be known of an entry before its text.
 fn remarks(entry: &Entry, proposal: &Proposal) -> Vec<String> {
     let mut remarks = Vec::new();
-    let name = one_line(&entry.name);
+    let name = remark(&entry.name);
     let failures = match entry.failures {
         0 => String::new(),
         count => format!("; {}", counted(count, "failure")),
@@ -111,7 +113,7 @@ fn remarks(entry: &Entry, proposal: &Proposal) -> Vec<String> {
         )),
     }
     if !entry.other_names.is_empty() {
-        let names = entry.other_names.iter().take(5).map(|name| one_line(name));
+        let names = entry.other_names.iter().take(5).map(|name| remark(name));
         remarks.push(format!("also named {}", join(names)));
     }
     if entry.service_principals.len() > 1 {
@@ -180,11 +182,11 @@ fn confidence(entry: &Entry) -> String {
 fn body(entry: &Entry, proposal: &Proposal) -> String {
     let mut out = Text::default();
     out.line("[[app]]");
-    out.line(&format!("name = {}", quoted(&entry.name)));
+    out.line(&format!("name = {}", toml_string(&entry.name)));
     match &entry.key {
         AppKey::AppId(id) => out.line(&format!("app_id = \"{id}\"")),
         AppKey::ServicePrincipal(id) => out.line(&format!("service_principal_id = \"{id}\"")),
-        AppKey::Name(name) => out.line(&format!("match = {{ name = {} }}", quoted(name))),
+        AppKey::Name(name) => out.line(&format!("match = {{ name = {} }}", toml_string(name))),
     }
     // What no log tells: for whoever fills it in.
     if entry.held_back.is_none() {
@@ -194,10 +196,10 @@ fn body(entry: &Entry, proposal: &Proposal) -> String {
     }
     write_ips(&mut out, entry);
     write_list(&mut out, "allow.places", &entry.places, "place", |place| {
-        quoted(place)
+        toml_string(place)
     });
     if !entry.cities.is_empty() && entry.places != List::None {
-        let cities = entry.cities.iter().map(|city| one_line(city));
+        let cities = entry.cities.iter().map(|city| remark(city));
         out.line(&format!(
             "# seen in {}",
             cities.collect::<Vec<_>>().join("; ")
@@ -209,7 +211,7 @@ fn body(entry: &Entry, proposal: &Proposal) -> String {
         "allow.credential_types",
         &entry.credential_types,
         "kind of credential",
-        |word| quoted(word),
+        |word| toml_string(word),
     );
     let for_good = proposal.options.credentials && entry.tells_credentials;
     write_credentials(&mut out, entry, for_good);
@@ -220,7 +222,7 @@ fn write_ips(out: &mut Text, entry: &Entry) {
     let lines = |out: &mut Text, list: &[Allowed], before: &str| {
         out.line(&format!("{before}allow.ips = ["));
         for allowed in list {
-            let network = format!("{},", quoted(&allowed.text()));
+            let network = format!("{},", toml_string(&allowed.text()));
             let seen = match allowed.addresses() {
                 1 => sight(&allowed.sight()),
                 count => format!("{count} addresses, {}", sight(&allowed.sight())),
@@ -277,7 +279,7 @@ fn write_resources(out: &mut Text, entry: &Entry) {
     out.line(&format!("{before}allow.resources = ["));
     for (api, seen) in values {
         let (value, name) = match &api.id {
-            Some(id) => (id.to_string(), one_line(&api.name)),
+            Some(id) => (id.to_string(), remark(&api.name)),
             None => (api.name.clone(), String::new()),
         };
         let name = if name.is_empty() {
@@ -287,7 +289,7 @@ fn write_resources(out: &mut Text, entry: &Entry) {
         };
         out.line(&format!(
             "{before}    {}, # {name}{}",
-            quoted(&value),
+            toml_string(&value),
             sight(seen)
         ));
     }
@@ -322,53 +324,8 @@ fn write_credentials(out: &mut Text, entry: &Entry, for_good: bool) {
     }
 }
 
-/// A TOML string.
-pub(super) fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            c if c.is_control() => {
-                // Writing to a string cannot fail.
-                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// A text for a comment.
-pub(super) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect::<String>()
-        .trim()
-        .to_owned()
-}
-
 fn join(values: impl Iterator<Item = String>) -> String {
     values.collect::<Vec<_>>().join(", ")
-}
-
-/// A number with its noun; thousands stand apart.
-fn counted(count: u64, noun: &str) -> String {
-    let digits = count.to_string();
-    let mut shown = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    match (count, noun) {
-        (1, noun) => format!("1 {noun}"),
-        (_, "address") => format!("{shown} addresses"),
-        (_, noun) => format!("{shown} {noun}s"),
-    }
 }
 
 fn days(sight: &Sight) -> String {

@@ -127,6 +127,15 @@ fn a_change_is_shown_in_every_format_and_can_fail_a_pipeline() {
     );
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("is not counted"), "{}", wrong.stderr);
+    // A pipeline whose export is empty has compared nothing.
+    fs::write(at.join("empty.json"), "").unwrap();
+    let empty = run(at, &["backtest", "empty.json", "--against", "old.toml"]);
+    assert_eq!(empty.code, Some(1));
+    assert!(
+        empty.stderr.contains("nothing was compared"),
+        "{}",
+        empty.stderr
+    );
     fs::write(at.join("old.toml"), "version = 2").unwrap();
     assert_eq!(run(at, &against).code, Some(11));
 }

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use. Whatever is not named here is an edge: it may use everything,
 /// and no stage may use it.
-const STAGES: [(&str, &[&str]); 17] = [
+const STAGES: [(&str, &[&str]); 18] = [
     ("build", &[]),
     ("sign_in", &[]),
     ("verdict", &[]),
     ("suggest", &[]),
+    ("wording", &[]),
     ("range", &["suggest"]),
     ("feed", &["range", "sign_in", "suggest"]),
     ("ingest", &["sign_in"]),
-    ("learn", &["policy", "sign_in", "verdict"]),
+    ("learn", &["policy", "sign_in", "verdict", "wording"]),
     (
         "policy",
         &["feed", "range", "sign_in", "suggest", "verdict"],
     ),
-    ("inventory", &["policy", "sign_in"]),
+    ("inventory", &["policy", "sign_in", "wording"]),
     ("finding", &["ingest", "policy", "sign_in", "verdict"]),
     (
         "assess",

@@ -9,6 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use uuid::Uuid;
 
+pub(super) use crate::wording::toml_string as quoted;
+
 /// Where things stand in the text of one `[[app]]`.
 #[derive(Debug)]
 pub(super) struct EntryPlace {
@@ -172,32 +174,6 @@ impl Additions {
         result.push_str(text.get(done..).unwrap_or_default());
         result
     }
-}
-
-/// A text as TOML's basic string, on one line, with nothing in it that acts on a screen.
-pub(super) fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => {
-                quoted.push('\\');
-                quoted.push(letter);
-            }
-            _ if letter.is_control() || is_mark(letter) => {
-                // Writing into a string cannot fail.
-                let _ = write!(quoted, "\\u{:04X}", u32::from(letter));
-            }
-            letter => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// Marks that turn the direction of text, and separators of lines. All lie below U+FFFF.
-fn is_mark(letter: char) -> bool {
-    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Texts as an array, on one line where they are few.
