@@ -48,7 +48,8 @@ pub struct Period {
 }
 
 impl Period {
-    fn contains(&self, time: Timestamp) -> bool {
+    /// Whether a time is in it.
+    pub fn contains(&self, time: Timestamp) -> bool {
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
     }
 }

@@ -8,6 +8,7 @@ mod feed;
 mod input;
 mod inventory;
 mod learn;
+mod log_files;
 mod mask;
 mod progress;
 mod redeliver;

@@ -2,23 +2,17 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::input::{Input, inputs};
-use super::scan::scan;
+use super::input::Input;
+use super::log_files::LogFiles;
 use super::table::{table, text};
-use super::{
-    Exit, KindWord, complain, counted, load_policy, now_or, parse_id, parse_time, printable,
-    progress,
-};
+use super::{Exit, complain, counted, load_policy, now_or, printable};
 use crate::backtest::{Backtest, Change, Example, Limit, Load, Said, Totals};
-use crate::ingest::{Context, Item};
 use crate::policy::Policy;
-use crate::sign_in::{Id, Timestamp};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,9 +26,8 @@ alert is due for. Exit code 10 where --fail-on says so. A record that was export
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Log files, folders of them, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    log: LogFiles,
     /// The new policy
     #[arg(long, short, value_name = "NEW", default_value = "policy.toml")]
     policy: PathBuf,
@@ -47,18 +40,6 @@ pub(super) struct Arguments {
     /// Exit code 10 where there is more: added>N, removed>N, changed>N, due-added>N, due-removed>N
     #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
     fail_on: Vec<Limit>,
-    /// Only sign-ins from this time on (RFC 3339, or a date in UTC)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
-    /// Only sign-ins before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
-    /// Tenant of records that do not say theirs
-    #[arg(long, value_name = "GUID", value_parser = parse_id)]
-    tenant: Option<Id<'static>>,
-    /// Kind of sign-in where an export cannot tell (the portal's CSV)
-    #[arg(long, value_enum)]
-    kind: Option<KindWord>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,52 +61,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         (Ok(new), Ok(old)) => (new, old),
         (Err(exit), _) | (_, Err(exit)) => return Ok(exit),
     };
-    let inputs = inputs(&arguments.files)?;
-    let context = Context {
-        tenant: arguments.tenant.clone(),
-        kind: arguments.kind.map(Into::into),
-        ..Context::default()
-    };
-    let bar = progress::bar(inputs.iter().map(|input| input.size).sum());
     let mut backtest = Backtest::default();
-    let mut rejected = 0_u64;
-    let failures = scan(&inputs, &context, &bar, &mut |file, position, item| {
-        match item {
-            Item::SignIn(sign_in) => {
-                let early = arguments.since.is_some_and(|since| sign_in.time < since);
-                let late = arguments.until.is_some_and(|until| sign_in.time >= until);
-                if !early && !late {
-                    backtest.add(&old, &new, sign_in, (file, position));
-                }
-            }
-            Item::Reject(_) => rejected += 1,
-            Item::AuditEvent | Item::Other(_) => {}
-        }
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
+    let read = arguments.log.read(&mut |file, position, sign_in| {
+        backtest.add(&old, &new, sign_in, (file, position));
+    })?;
     anyhow::ensure!(
-        backtest.load().sign_ins > 0 || !failures.is_empty(),
+        backtest.load().sign_ins > 0 || !read.is_whole,
         "no sign-in was found: nothing was compared"
     );
     let written = match arguments.format {
         Format::Table => for_people(&backtest),
         Format::Markdown => markdown(&backtest, arguments),
-        Format::Json => json(&backtest, (&old, &new), arguments, &inputs)?,
+        Format::Json => json(&backtest, (&old, &new), arguments, &read.inputs)?,
     };
     io::stdout().lock().write_all(written.as_bytes())?;
-    if rejected > 0 {
-        let records = counted(rejected, "record");
-        complain(&format!(
-            "{records} could not be read (`spwatch check` says why)"
-        ));
-    }
-    for (file, error) in &failures {
-        let name = inputs.get(*file).map_or("", |input| &input.name);
-        complain(&format!(
-            "error: read {name}: {error}; what stands before it was judged"
-        ));
-    }
     let totals = backtest.totals();
     let mut exit = Exit::Clean;
     for limit in &arguments.fail_on {
@@ -134,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             exit = Exit::Found;
         }
     }
-    Ok(match failures.is_empty() {
+    Ok(match read.is_whole {
         true => exit,
         false => Exit::Failed,
     })

@@ -4,20 +4,16 @@ mod output;
 mod reader;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::thread;
 
 use clap::ValueEnum;
 
 use super::input::inputs;
-use super::{
-    Exit, KindWord, PolicyArgument, complain, counted, load_policy, now_or, parse_id, parse_time,
-    progress,
-};
-use crate::assess::{Counts, Period};
+use super::log_files::{LogFiles, SHOWN_REJECTS};
+use super::{Exit, PolicyArgument, complain, counted, load_policy, now_or, parse_time, progress};
+use crate::assess::Counts;
 use crate::finding::Finding;
-use crate::ingest::Context;
-use crate::sign_in::{Id, Timestamp};
+use crate::sign_in::Timestamp;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,29 +28,16 @@ told by its content. The table has the columns of the Sentinel query that it rep
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Log files, folders of them, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    log: LogFiles,
     #[command(flatten)]
     policy: PolicyArgument,
     /// How findings are written
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Only sign-ins from this time on (RFC 3339, or a date in UTC)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
-    /// Only sign-ins before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
     /// The time that counts as now, so that output can be reproduced
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     now: Option<Timestamp>,
-    /// Tenant of records that do not say theirs
-    #[arg(long, value_name = "GUID", value_parser = parse_id)]
-    tenant: Option<Id<'static>>,
-    /// Kind of sign-in where an export cannot tell (the portal's CSV)
-    #[arg(long, value_enum)]
-    kind: Option<KindWord>,
     /// Threads [default: all cores]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     jobs: Option<u16>,
@@ -89,16 +72,13 @@ struct Report<'p> {
     listed: u64,
 }
 
-/// As many rejects are told one by one on standard error.
-const SHOWN_REJECTS: usize = 10;
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let now = now_or(arguments.now);
     let policy = match load_policy(&arguments.policy.policy, now)? {
         Ok(policy) => policy,
         Err(exit) => return Ok(exit),
     };
-    let inputs = inputs(&arguments.files)?;
+    let inputs = inputs(&arguments.log.files)?;
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let jobs = match arguments.jobs {
         Some(jobs) => usize::from(jobs),
@@ -106,15 +86,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     };
     let task = reader::Task {
         policy: &policy,
-        context: Context {
-            tenant: arguments.tenant.clone(),
-            kind: arguments.kind.map(Into::into),
-            ..Context::default()
-        },
-        period: Period {
-            since: arguments.since,
-            until: arguments.until,
-        },
+        context: arguments.log.context(),
+        period: arguments.log.period(),
         jobs,
     };
     let bar = progress::bar(inputs.iter().map(|input| input.size).sum());
@@ -138,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         // Only the document lists them all; a file of nothing but garbage has millions.
         let room = match arguments.format {
             Format::Json => usize::MAX,
-            _ => SHOWN_REJECTS.saturating_sub(report.rejected.len()),
+            _ => (SHOWN_REJECTS as usize).saturating_sub(report.rejected.len()),
         };
         let kept = rejected.into_iter().take(room).map(|reject| Refused {
             file,
@@ -181,7 +154,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 fn complain_of_rejects(report: &Report<'_>, names: &[String]) {
-    for reject in report.rejected.iter().take(SHOWN_REJECTS) {
+    for reject in report.rejected.iter().take(SHOWN_REJECTS as usize) {
         let name = names.get(reject.file).map_or("", String::as_str);
         complain(&format!(
             "{name}: record {}: rejected: {}",
@@ -189,7 +162,7 @@ fn complain_of_rejects(report: &Report<'_>, names: &[String]) {
             super::printable(&reject.error)
         ));
     }
-    let more = report.counts.rejected.saturating_sub(SHOWN_REJECTS as u64);
+    let more = report.counts.rejected.saturating_sub(SHOWN_REJECTS);
     if more > 0 {
         complain(&format!(
             "and {} more (--format json lists them all)",

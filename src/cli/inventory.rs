@@ -4,24 +4,17 @@ mod import;
 mod output;
 
 use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::input::inputs;
-use super::scan::scan;
-use super::{
-    Exit, KindWord, PolicyArgument, compile_policy, complain, counted, now_or, parse_id,
-    parse_time, printable, progress,
-};
-use crate::ingest::{Context, Item};
+use super::log_files::{LogFiles, Read};
+use super::{Exit, PolicyArgument, compile_policy, complain, counted, now_or, parse_time};
 use crate::inventory::{self, Code, Inventory, Observed, Settings};
 use crate::policy::{listing, parse_duration};
 use crate::policy_files::PolicyTexts;
-use crate::sign_in::{Id, Timestamp};
+use crate::sign_in::Timestamp;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,9 +39,8 @@ Exit code 0 unless it fails; 10 where --fail-on names a code that was found.";
 pub(super) struct Arguments {
     #[command(subcommand)]
     import: Option<Command>,
-    /// Log files, folders of them, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    log: LogFiles,
     #[command(flatten)]
     policy: PolicyArgument,
     /// How the inventory is written; csv holds the apps, or with --findings the findings
@@ -66,21 +58,9 @@ pub(super) struct Arguments {
     /// A credential that ends within this time is told
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration)]
     expires_within: TimeDelta,
-    /// Only sign-ins from this time on (RFC 3339, or a date in UTC)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
-    /// Only sign-ins before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
     /// The time that counts as now, so that output can be reproduced
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     now: Option<Timestamp>,
-    /// Tenant of records that do not say theirs
-    #[arg(long, value_name = "GUID", value_parser = parse_id)]
-    tenant: Option<Id<'static>>,
-    /// Kind of sign-in where an export cannot tell (the portal's CSV)
-    #[arg(long, value_enum)]
-    kind: Option<KindWord>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -113,16 +93,6 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
         .ok_or_else(|| "expected a number and a unit, such as 90d or 12h".to_owned())
 }
 
-/// As many rejects are told one by one on standard error.
-const SHOWN_REJECTS: u64 = 10;
-
-/// What was read besides sign-ins.
-#[derive(Default)]
-struct Counts {
-    records: u64,
-    rejected: u64,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if let Some(Command::Import(arguments)) = &arguments.import {
         return import::run(arguments);
@@ -134,7 +104,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(policy) => policy,
         Err(exit) => return Ok(exit),
     };
-    let (observed, counts, failed) = observe(arguments)?;
+    let mut observed = Observed::default();
+    let read = arguments
+        .log
+        .read(&mut |_, _, sign_in| observed.add(sign_in))?;
     let inventory = inventory::take(
         &observed,
         &policy,
@@ -157,73 +130,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     out.flush()?;
     if arguments.format == Format::Table || io::stderr().is_terminal() {
-        complain(&summary(&inventory, &counts, policy.entry_count()));
+        complain(&summary(&inventory, &read, policy.entry_count()));
     }
     let found = inventory
         .findings
         .iter()
         .any(|finding| arguments.fail_on.contains(&finding.code));
-    Ok(match (failed, found) {
-        (true, _) => Exit::Failed,
-        (false, true) => Exit::Found,
-        (false, false) => Exit::Clean,
+    Ok(match (read.is_whole, found) {
+        (false, _) => Exit::Failed,
+        (true, true) => Exit::Found,
+        (true, false) => Exit::Clean,
     })
 }
 
-/// Reads the logs; also whether one could not be read to its end.
-fn observe(arguments: &Arguments) -> anyhow::Result<(Observed, Counts, bool)> {
-    let inputs = inputs(&arguments.files)?;
-    let context = Context {
-        tenant: arguments.tenant.clone(),
-        kind: arguments.kind.map(Into::into),
-        ..Context::default()
-    };
-    let bar = progress::bar(inputs.iter().map(|input| input.size).sum());
-    let name = |file: usize| inputs.get(file).map_or("", |input| input.name.as_str());
-    let mut observed = Observed::default();
-    let mut counts = Counts::default();
-    let failures = scan(&inputs, &context, &bar, &mut |file, position, item| {
-        counts.records += 1;
-        match item {
-            Item::SignIn(sign_in) => {
-                let early = arguments.since.is_some_and(|since| sign_in.time < since);
-                let late = arguments.until.is_some_and(|until| sign_in.time >= until);
-                if !early && !late {
-                    observed.add(sign_in);
-                }
-            }
-            Item::Reject(reject) => {
-                counts.rejected += 1;
-                if counts.rejected <= SHOWN_REJECTS {
-                    let error = printable(&reject.error.to_string());
-                    let record = position.record;
-                    bar.suspend(|| {
-                        complain(&format!(
-                            "{}: record {record}: rejected: {error}",
-                            name(file)
-                        ));
-                    });
-                }
-            }
-            Item::AuditEvent | Item::Other(_) => {}
-        }
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    for (file, error) in &failures {
-        complain(&format!(
-            "error: read {}: {error}; what stands before it was read",
-            name(*file)
-        ));
-    }
-    Ok((observed, counts, !failures.is_empty()))
-}
-
-fn summary(inventory: &Inventory, counts: &Counts, entries: usize) -> String {
+fn summary(inventory: &Inventory, read: &Read, entries: usize) -> String {
     let seen = inventory.apps.iter().filter(|app| app.sign_ins > 0).count();
     let mut text = format!(
         "\n{}: {} of {}",
-        counted(counts.records, "record"),
+        counted(read.records, "record"),
         counted(inventory.sign_ins, "sign-in"),
         counted(seen as u64, "app"),
     );
@@ -231,8 +155,8 @@ fn summary(inventory: &Inventory, counts: &Counts, entries: usize) -> String {
         let day = |time: Timestamp| time.utc().format("%Y-%m-%d");
         text.push_str(&format!(", {} to {}", day(period.first), day(period.last)));
     }
-    if counts.rejected > 0 {
-        text.push_str(&format!("; {}", counted(counts.rejected, "reject")));
+    if read.rejected > 0 {
+        text.push_str(&format!("; {}", counted(read.rejected, "reject")));
     }
     let listed = match entries {
         1 => "1 entry".to_owned(),

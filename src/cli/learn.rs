@@ -2,22 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
-use super::input::inputs;
-use super::scan::scan;
-use super::{
-    Exit, KindWord, complain, counted, load_policy, now_or, parse_id, parse_time, printable,
-    progress,
-};
-use crate::ingest::{Context, Item};
+use super::log_files::LogFiles;
+use super::{Exit, complain, counted, load_policy, now_or, printable};
 use crate::learn::{self, Gaps, History, Options};
 use crate::policy::{Source, named_ranges};
 use crate::policy_files::PolicyTexts;
-use crate::sign_in::{Id, SignIn, Timestamp};
+use crate::sign_in::SignIn;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,9 +27,8 @@ record that was exported twice counts twice.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Log files, folders of them, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    log: LogFiles,
     /// Shortest prefixes of proposed ranges, IPv4 and IPv6; no shorter than the default
     #[arg(long, value_name = "V4[,V6]", default_value = "24,48", value_parser = parse_prefixes)]
     max_prefix: (u8, u8),
@@ -54,18 +47,6 @@ pub(super) struct Arguments {
     /// Lists credentials for good, so that a new one is a finding
     #[arg(long)]
     credentials: bool,
-    /// Only sign-ins from this time on (RFC 3339, or a date in UTC)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
-    /// Only sign-ins before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
-    /// Tenant of records that do not say theirs
-    #[arg(long, value_name = "GUID", value_parser = parse_id)]
-    tenant: Option<Id<'static>>,
-    /// Kind of sign-in where an export cannot tell (the portal's CSV)
-    #[arg(long, value_enum)]
-    kind: Option<KindWord>,
 }
 
 /// Reads `24` or `24,48`.
@@ -158,44 +139,10 @@ fn counted_entries(count: usize) -> String {
     }
 }
 
-/// Shows every sign-in of the time in question; says what could not be read.
+/// Shows every sign-in that is to be learnt from.
 fn read(arguments: &Arguments, see: &mut dyn FnMut(&SignIn<'_>)) -> anyhow::Result<Exit> {
-    let inputs = inputs(&arguments.files)?;
-    let context = Context {
-        tenant: arguments.tenant.clone(),
-        kind: arguments.kind.map(Into::into),
-        ..Context::default()
-    };
-    let bar = progress::bar(inputs.iter().map(|input| input.size).sum());
-    let mut rejected = 0_u64;
-    let failures = scan(&inputs, &context, &bar, &mut |_, _, item| {
-        match item {
-            Item::SignIn(sign_in) => {
-                let early = arguments.since.is_some_and(|since| sign_in.time < since);
-                let late = arguments.until.is_some_and(|until| sign_in.time >= until);
-                if !early && !late {
-                    see(sign_in);
-                }
-            }
-            Item::Reject(_) => rejected += 1,
-            Item::AuditEvent | Item::Other(_) => {}
-        }
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    if rejected > 0 {
-        let records = counted(rejected, "record");
-        complain(&format!(
-            "{records} could not be read (`spwatch check` says why)"
-        ));
-    }
-    for (file, error) in &failures {
-        let name = inputs.get(*file).map_or("", |input| &input.name);
-        complain(&format!(
-            "error: read {name}: {error}; what stands before it was learnt from"
-        ));
-    }
-    Ok(match failures.is_empty() {
+    let read = arguments.log.read(&mut |_, _, sign_in| see(sign_in))?;
+    Ok(match read.is_whole {
         true => Exit::Clean,
         false => Exit::Failed,
     })
