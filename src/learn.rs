@@ -4,8 +4,10 @@
 //! is steady enough to be written down; [`write()`] writes it. Nothing is trusted silently: the text is a proposal, says
 //! what each line rests on, and leaves out what is still changing.
 
+mod addresses;
 mod history;
 mod merge;
+mod places;
 mod propose;
 mod ranges;
 mod splice;

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::addresses::lacking_ranges;
 use super::history::{Address, Api, History, Values, Where, see_address};
-use super::propose::{Options, Proposal, country_places, lacking_ranges, propose};
+use super::places::country_places;
+use super::propose::{Options, Proposal, propose};
 use super::splice::Splices;
 use super::write::{block, sight};
 use crate::policy::{Judgement, NamedRanges, Policy};

@@ -5,15 +5,14 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::history::{Address, Api, App, AppKey, History, MOST_VALUES, Sight, Values, Where};
-use super::ranges::{Network, Range, Widest, collapse, neighbourhood};
+use super::addresses::{Allowed, ips};
+use super::history::{Address, Api, App, AppKey, History, MOST_VALUES, Sight, Values};
+use super::places::{cities, places};
 use super::steady::Steadiness;
-use crate::policy::{NamedRanges, is_place};
+use crate::policy::NamedRanges;
 
 /// A longer list than this is no list that anybody reads.
 const MOST_LISTED: usize = 60;
-/// As many addresses of an application make a named set out of them; fewer may be there by chance.
-const MEMBERS_OF_SET: usize = 3;
 
 /// How much is asked of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,72 +94,6 @@ pub enum HeldBack {
     OfAnother,
 }
 
-/// An element of `allow.ips`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Allowed {
-    Range(Range),
-    /// A named set, and what was seen of it.
-    Set {
-        name: String,
-        addresses: usize,
-        sight: Sight,
-    },
-}
-
-impl Allowed {
-    /// As the policy has it.
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Range(range) => range.network.to_string(),
-            Self::Set { name, .. } => format!("@{name}"),
-        }
-    }
-
-    pub(super) fn addresses(&self) -> usize {
-        match self {
-            Self::Range(range) => range.addresses,
-            Self::Set { addresses, .. } => *addresses,
-        }
-    }
-
-    pub(super) fn sight(&self) -> Sight {
-        match self {
-            Self::Range(range) => range.sight,
-            Self::Set { sight, .. } => *sight,
-        }
-    }
-}
-
-/// Takes the addresses of known sets out, those of the set with the most of them first.
-fn take_sets(addresses: &mut BTreeMap<IpAddr, Sight>, sets: &[NamedRanges]) -> Vec<Allowed> {
-    let mut found = Vec::new();
-    loop {
-        let members = sets.iter().map(|set| {
-            let members = addresses
-                .iter()
-                .filter(|(address, _)| set.contains(**address));
-            let members: Vec<(IpAddr, Sight)> =
-                members.map(|(address, sight)| (*address, *sight)).collect();
-            (set, members)
-        });
-        let most = members.reduce(|a, b| if b.1.len() > a.1.len() { b } else { a });
-        let Some((set, members)) = most.filter(|(_, members)| members.len() >= MEMBERS_OF_SET)
-        else {
-            return found;
-        };
-        let sight = members.iter().map(|(_, sight)| *sight).reduce(Sight::join);
-        let Some(sight) = sight else { return found };
-        for (address, _) in &members {
-            addresses.remove(address);
-        }
-        found.push(Allowed::Set {
-            name: set.name.clone(),
-            addresses: members.len(),
-            sight,
-        });
-    }
-}
-
 /// A list of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum List<T> {
@@ -181,7 +114,7 @@ pub(super) enum List<T> {
 }
 
 impl<T> List<T> {
-    fn of(values: Vec<T>, steadiness: Steadiness) -> Self {
+    pub(super) fn of(values: Vec<T>, steadiness: Steadiness) -> Self {
         if values.is_empty() {
             return Self::None;
         }
@@ -425,202 +358,4 @@ fn steadiness<K: std::hash::Hash + Eq>(all: &Sight, values: &Values<K>) -> Stead
         steadiness.late += MOST_VALUES;
     }
     steadiness
-}
-
-fn ips(
-    app: &App,
-    all: &Sight,
-    evidence: &BTreeMap<IpAddr, &Address>,
-    options: &Options,
-    sets: &[NamedRanges],
-) -> List<Allowed> {
-    if app.without_address > 0 {
-        return List::Untold(app.without_address);
-    }
-    if app.addresses.is_empty() {
-        return List::None;
-    }
-    if app.addresses.overflowed() {
-        return List::TooLong;
-    }
-    let widest = Widest {
-        v4: options.widest_v4,
-        v6: options.widest_v6,
-    };
-    let mut addresses: BTreeMap<IpAddr, Sight> = app
-        .addresses
-        .iter()
-        .map(|(address, sight)| (*address, *sight))
-        .collect();
-    let mut allowed = take_sets(&mut addresses, sets);
-    let countries: BTreeSet<&str> = app
-        .places
-        .iter()
-        .map(|(place, _)| place.country.as_str())
-        .collect();
-    let is_against = |network: Network| {
-        let (first, last) = network.ends();
-        evidence.range(first..=last).any(|(address, known)| {
-            app.addresses.get(address).is_none()
-                && (!known.worked
-                    || app.failing.get(address).is_some()
-                    || is_elsewhere(known, &countries))
-        })
-    };
-    // In a neighbourhood where addresses still appear, those that are not there yet are no news.
-    let mut by_neighbourhood: BTreeMap<Network, Vec<Sight>> = BTreeMap::new();
-    for (address, sight) in &addresses {
-        let network = neighbourhood(*address, widest);
-        by_neighbourhood.entry(network).or_default().push(*sight);
-    }
-    let still_coming = |network: Network| {
-        let sights = by_neighbourhood.get(&network);
-        sights.is_some_and(|sights| !Steadiness::of(all, sights).is_steady())
-    };
-    let ranges = collapse(&addresses, widest, &is_against, &still_coming);
-    // An address that is new in a set is no news.
-    let of_sets = allowed.iter().map(Allowed::sight);
-    let joined: Vec<Sight> = by_neighbourhood
-        .values()
-        .filter_map(|sights| sights.iter().copied().reduce(Sight::join))
-        .chain(of_sets)
-        .collect();
-    let mut steadiness = Steadiness::of(all, &joined);
-    // New addresses where a whole neighbourhood could not be taken are news, though.
-    for (network, sights) in &by_neighbourhood {
-        if still_coming(*network) && !ranges.iter().any(|range| range.network == *network) {
-            let inside = Steadiness::of(all, sights);
-            steadiness.late += inside.late;
-            steadiness.newest = steadiness.newest.max(inside.newest);
-        }
-    }
-    allowed.extend(ranges.into_iter().map(Allowed::Range));
-    List::of(allowed, steadiness)
-}
-
-fn is_elsewhere(known: &Address, countries: &BTreeSet<&str>) -> bool {
-    !known.countries.is_empty()
-        && !countries.is_empty()
-        && !known
-            .countries
-            .iter()
-            .any(|country| countries.contains(country.as_str()))
-}
-
-/// Ranges for addresses that an entry lacks: as few as [`collapse`] makes of them, and none beyond what was seen.
-pub(super) fn lacking_ranges(
-    lacking: &Values<IpAddr>,
-    evidence: &BTreeMap<IpAddr, &Address>,
-    options: &Options,
-    sets: &[NamedRanges],
-) -> Vec<Allowed> {
-    let mut addresses: BTreeMap<IpAddr, Sight> = lacking
-        .iter()
-        .map(|(address, sight)| (*address, *sight))
-        .collect();
-    let mut allowed = take_sets(&mut addresses, sets);
-    let is_against = |network: Network| {
-        let (first, last) = network.ends();
-        let mut inside = evidence.range(first..=last);
-        inside.any(|(address, known)| !addresses.contains_key(address) && !known.worked)
-    };
-    let widest = Widest {
-        v4: options.widest_v4,
-        v6: options.widest_v6,
-    };
-    let ranges = collapse(&addresses, widest, &is_against, &|_| false);
-    allowed.extend(ranges.into_iter().map(Allowed::Range));
-    allowed
-}
-
-/// The countries of places that an entry lacks.
-pub(super) fn country_places(lacking: &Values<Where>) -> BTreeMap<String, Sight> {
-    let mut countries: BTreeMap<String, Sight> = BTreeMap::new();
-    for (place, sight) in lacking.iter() {
-        if let Some(text) = Level::Country.text(place) {
-            let joined = countries
-                .get(&text)
-                .map_or(*sight, |known| known.join(*sight));
-            countries.insert(text, joined);
-        }
-    }
-    countries
-}
-
-/// How exactly a place is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    City,
-    State,
-    Country,
-}
-
-impl Level {
-    /// The place at this level; `None` where it is not told so exactly, or not in words that a policy can hold.
-    fn text(self, place: &Where) -> Option<String> {
-        let parts: &[&str] = match self {
-            Self::City => &[&place.country, &place.state, &place.city],
-            Self::State => &[&place.country, &place.state],
-            Self::Country => &[&place.country],
-        };
-        let well = parts
-            .iter()
-            .all(|part: &&str| !part.is_empty() && part.trim() == *part)
-            && !(self != Self::Country && place.state.contains('/'))
-            && !parts.iter().any(|part| part.contains(char::is_control));
-        let text = parts.join("/");
-        (well && is_place(&text)).then_some(text)
-    }
-}
-
-/// Places as exactly as they are steady. Where addresses are listed, a country is enough beside them.
-fn places(app: &App, all: &Sight, has_ips: bool) -> List<String> {
-    if app.without_country > 0 {
-        return List::Untold(app.without_country);
-    }
-    if app.places.is_empty() {
-        return List::None;
-    }
-    let levels: &[Level] = match has_ips {
-        true => &[Level::Country],
-        false => &[Level::City, Level::State, Level::Country],
-    };
-    let mut coarsest = List::None;
-    for level in levels {
-        let mut sights: BTreeMap<String, Sight> = BTreeMap::new();
-        let mut told = true;
-        for (place, sight) in app.places.iter() {
-            match level.text(place) {
-                Some(text) => {
-                    let joined = sights.get(&text).map_or(*sight, |known| known.join(*sight));
-                    sights.insert(text, joined);
-                }
-                None => told = false,
-            }
-        }
-        if !told {
-            continue;
-        }
-        let mut steadiness = Steadiness::of(all, sights.values());
-        if app.places.overflowed() {
-            steadiness.late += MOST_VALUES;
-        }
-        coarsest = List::of(sights.into_keys().collect(), steadiness);
-        if coarsest.is_steady() {
-            break;
-        }
-    }
-    coarsest
-}
-
-/// Where it was seen most, for people.
-fn cities(app: &App) -> Vec<String> {
-    let mut places: Vec<(&Where, &Sight)> = app.places.iter().collect();
-    places.sort_by(|(a, seen_a), (b, seen_b)| (seen_b.count, *a).cmp(&(seen_a.count, *b)));
-    let names = places.into_iter().map(|(place, _)| {
-        let parts = [&place.city, &place.state, &place.country];
-        let parts = parts.into_iter().filter(|part| !part.is_empty());
-        parts.cloned().collect::<Vec<_>>().join(", ")
-    });
-    names.take(4).collect()
 }

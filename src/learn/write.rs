@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
+use super::addresses::Allowed;
 use super::history::{AppKey, Sight, at};
-use super::propose::{Allowed, Entry, HeldBack, List, Proposal};
+use super::propose::{Entry, HeldBack, List, Proposal};
 use crate::wording::{counted, remark, toml_string};
 
 /// The proposal's text. `definitions` are the lines of `[ranges]` that it uses.
